@@ -1,0 +1,50 @@
+"""The exponential moving average of a game's weights, which is what a run samples from and publishes."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+
+from pinxit.core.game import AbstractGame, Player
+
+
+class Averaged:
+    """A moving average of the players' weights, by images rather than steps, with a ramp.
+
+        w_bar <- w_bar + (1 - beta) (w - w_bar),   beta = 0.5 ** (batch / h),   h = min(half_life, ramp * images shown)
+
+    The half-life `h` in images makes the average independent of the batch size; the ramp lets it forget the untrained
+    weights (Karras et al. 2020, StyleGAN2-ADA). Buffers, and the weights of players with `average=False`, are copied.
+
+    Args:
+        game: the game in training; it is copied, never changed.
+        players: its players.
+        half_life: in images; 0 keeps the present weights.
+        ramp: the greatest half-life as a share of the images shown; 0 for none.
+    """
+
+    def __init__(self, game: AbstractGame, players: dict[str, Player], half_life: float, ramp: float) -> None:
+        self.game = copy.deepcopy(game).requires_grad_(False).eval()
+        self.half_life, self.ramp = half_life, ramp
+        moving = {p for player in players.values() if player.average for p in player.parameters()}
+        pairs = list(zip(game.parameters(), self.game.parameters(), strict=True))
+        self._live: list[Tensor] = [p for p, _ in pairs if p in moving]
+        self._mean: list[Tensor] = [q for p, q in pairs if p in moving]
+        rest = [(p, q) for p, q in pairs if p not in moving]
+        self._copied = rest + list(zip(game.buffers(), self.game.buffers(), strict=True))
+
+    @torch.no_grad()
+    def update(self, batch: int, images: int) -> None:
+        """Take in the weights after a round of `batch` images, `images` shown in all."""
+        half_life = min(self.half_life, self.ramp * images) if self.ramp else self.half_life
+        beta = 0.5 ** (batch / half_life) if half_life else 0.0
+        torch._foreach_lerp_(self._mean, self._live, 1.0 - beta)
+
+    @torch.no_grad()
+    def refresh(self) -> AbstractGame:
+        """Bring buffers and the copied weights up to date and return the averaged game, in eval mode."""
+        for live, mean in self._copied:
+            mean.copy_(live)
+        return self.game

@@ -1,0 +1,103 @@
+"""Checkpoints: a folder a checkpoint, complete or absent; weights in safetensors, the rest loaded with `weights_only`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from pinxit.core import files
+from pinxit.core.clock import Clock
+from pinxit.core.errors import InputError
+from pinxit.core.game import AbstractGame
+
+FORMAT = 1
+KEEP = 2
+
+
+def save(folder: Path, clock: Clock, game: nn.Module, averaged: nn.Module, resume: dict[str, Any]) -> Path:
+    """Write the checkpoint of `clock` into `folder` and drop all but the last two.
+
+    Args:
+        folder: `checkpoints/` of a run.
+        clock: names the checkpoint and is stored in it.
+        game: in training.
+        averaged: its moving average.
+        resume: plain values and tensors: optimizer states, log sums, what must agree on resuming.
+
+    Raises:
+        RunError: the disk is full or the folder can't be written; earlier checkpoints are untouched.
+    """
+    path = folder / f"step-{clock.step:09d}"
+    with files.new_folder(path) as new:
+        save_file(_state(game), new / "game.safetensors")
+        save_file(_state(averaged), new / "averaged.safetensors")
+        torch.save({"format": FORMAT, "clock": asdict(clock), **resume}, new / "resume.pt")
+    for old in every(folder)[:-KEEP]:
+        shutil.rmtree(old, ignore_errors=True)
+    return path
+
+
+def every(folder: Path) -> list[Path]:
+    """The complete checkpoints, oldest first; remains of interrupted writes are not among them."""
+    return sorted(path for path in folder.glob("step-*") if path.is_dir())
+
+
+def clean(folder: Path) -> None:
+    """Remove what killed writes left."""
+    for path in folder.glob(".tmp-*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def load(path: Path, game: nn.Module, averaged: nn.Module) -> tuple[Clock, dict[str, Any]]:
+    """Put the weights of a checkpoint into `game` and `averaged`; return its clock and resume values."""
+    read_weights(path / "game.safetensors", game)
+    read_weights(path / "averaged.safetensors", averaged)
+    resume = torch.load(path / "resume.pt", weights_only=True, map_location="cpu")
+    if resume["format"] != FORMAT:
+        raise InputError(f"checkpoint {path} has format {resume['format']}: this version reads {FORMAT}; start a new --run")
+    return Clock(**resume["clock"]), resume
+
+
+def read_weights(path: Path, module: nn.Module) -> None:
+    """Load a safetensors file strictly; raises InputError where the file or its names and shapes don't fit."""
+    try:
+        state = load_file(path)
+        for alias, name in _tied(module).items():
+            state[alias] = state[name]
+        module.load_state_dict(state, strict=True)
+    except (RuntimeError, KeyError, SafetensorError, OSError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"{path} does not hold the weights of this {type(module).__name__}: {reason}") from error
+
+
+def save_model(game: AbstractGame, directory: Path) -> None:
+    """`config.json` (system, configuration, data spec) and `model.safetensors`, each written whole."""
+    system = type(game).__module__.removeprefix("pinxit.systems.")
+    about = {"system": system, "config": game.config.model_dump(mode="json"), "spec": game.spec.to_dict()}
+    files.write_with(directory / "model.safetensors", lambda path: save_file(_state(game), path))
+    files.write(directory / "config.json", json.dumps(about, indent=2) + "\n")
+
+
+def _state(module: nn.Module) -> dict[str, torch.Tensor]:
+    """The state dict as safetensors wants it: contiguous, and tensors under two names once."""
+    tied = _tied(module)
+    return {name: t.detach().contiguous() for name, t in module.state_dict().items() if name not in tied}
+
+
+def _tied(module: nn.Module) -> dict[str, str]:
+    """Names of tensors that are stored under an earlier name."""
+    first: dict[tuple[int, torch.Size], str] = {}
+    tied = {}
+    for name, tensor in module.state_dict().items():
+        key = (tensor.data_ptr(), tensor.shape)
+        if tensor.numel() and first.setdefault(key, name) != name:
+            tied[name] = first[key]
+    return tied

@@ -1,0 +1,112 @@
+"""Configurations: frozen pydantic models, read from files, changed by `replace`, refused with one line. No torch here."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pinxit.core.errors import InputError, near
+
+
+class Config(BaseModel):
+    """Base of every configuration: frozen, no unknown fields, the docstring below a field is its help."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], where: str = "") -> Self:
+        """A configuration from plain values; raises InputError naming the field, its value and the constraint."""
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise InputError(_line(cls, error) + (f" (in {where})" if where else "")) from None
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with `changes`, validated; a key may be dotted (`{"average.ramp": 0.1}`)."""
+        return type(self).of(merge(self.model_dump(), nest(changes)))
+
+
+class Average(Config):
+    """The moving average of the weights."""
+
+    half_life: float = Field(10_000, ge=0)
+    """Half-life in images; 0 keeps the present weights."""
+    ramp: float = Field(0.05, ge=0)
+    """Greatest half-life as a share of the images shown; 0 for none."""
+
+
+class Settings(Config):
+    """How a run is executed, as opposed to what it computes."""
+
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute."""
+    devices: int = Field(1, ge=1)
+    """Processes on this machine, one a device."""
+    num_nodes: int = Field(1, ge=1)
+    """Machines."""
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """Number format of the forward passes; penalties always run in float32."""
+    accumulate: int = Field(1, ge=1)
+    """Micro-batches a step: the batch is computed in this many equal parts."""
+    threads: int = Field(0, ge=0)
+    """CPU threads a process; 0 leaves the choice to torch."""
+    log_every: int = Field(50, ge=1)
+    """Rounds a line of metrics.jsonl."""
+    sample_every: int = Field(0, ge=0)
+    """Rounds between pictures; 0 makes 16 a run."""
+    save_every: int = Field(1000, ge=1)
+    """Rounds between checkpoints."""
+    average: Average = Average()
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `changes` laid over it, nested mappings key by key."""
+    out = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(out.get(key), Mapping)
+        out[key] = merge(out[key], value) if both else value
+    return out
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """{"a.b": 1} as {"a": {"b": 1}}."""
+    out: dict[str, Any] = {}
+    for key, value in flat.items():
+        head, _, tail = key.partition(".")
+        out = merge(out, {head: nest({tail: value}) if tail else value})
+    return out
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML, TOML or JSON file; raises InputError naming the file and what is wrong with it."""
+    import yaml
+
+    readers = {".yaml": yaml.safe_load, ".yml": yaml.safe_load, ".toml": tomllib.loads, ".json": json.loads}
+    if path.suffix not in readers:
+        raise InputError(f"configuration file {path} ends in {path.suffix!r}: it must end in one of {', '.join(readers)}")
+    try:
+        values = readers[path.suffix](path.read_text())
+    except OSError as error:
+        raise InputError(f"can't read configuration file {path}: {error.strerror}") from None
+    except (yaml.YAMLError, tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"configuration file {path} is not valid: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"configuration file {path} holds {type(values).__name__}: it must map field names to values")
+    return values
+
+
+def _line(cls: type[BaseModel], error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"]) or cls.__name__
+    if first["type"] == "extra_forbidden":
+        model: type[BaseModel] = cls
+        for part in first["loc"][:-1]:
+            model = type(getattr(model(), str(part)))
+        return f"unknown field `{name}`: {near(str(first['loc'][-1]), model.model_fields)}"
+    message = first["msg"][0].lower() + first["msg"][1:]
+    return f"`{name}` is {first['input']!r}: {message}"

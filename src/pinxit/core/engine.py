@@ -1,0 +1,125 @@
+"""Processes, devices and precision, by Lightning Fabric; replicas kept equal by one explicit all-reduce a step."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from pinxit.core.config import Settings
+from pinxit.core.errors import InputError
+
+
+class Engine:
+    """One process of a run.
+
+    DistributedDataParallel is not used: it fails on a turn that moves only part of a player (a penalty alone), and its
+    static graph is silently wrong with gradient penalties. Averaging the gradients of the moving player is exact.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        from lightning_fabric import Fabric
+
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        # Under torchrun the number of processes is the launcher's to say.
+        devices = int(os.environ.get("LOCAL_WORLD_SIZE", settings.devices)) if "TORCHELASTIC_RUN_ID" in os.environ else settings.devices
+        several = devices * settings.num_nodes > 1
+        try:
+            self.fabric = Fabric(
+                accelerator=settings.accelerator,
+                devices=devices,
+                num_nodes=settings.num_nodes,
+                strategy="ddp" if several else "auto",
+                precision=settings.precision,
+            )
+        except (RuntimeError, ValueError) as error:
+            wanted = f"`accelerator`={settings.accelerator!r} with `devices`={devices}"
+            raise InputError(f"{wanted} is not to be had here: {error}; try accelerator cpu, devices 1") from error
+        self.fabric.launch()
+        self.device: torch.device = self.fabric.device
+        self.rank: int = self.fabric.global_rank
+        self.world: int = self.fabric.world_size
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """The precision's context for forward passes."""
+        return self.fabric.autocast()
+
+    def share(self, batch_size: int, accumulate: int) -> None:
+        """Refuse a batch that does not split evenly over processes and micro-batches."""
+        parts = self.world * accumulate
+        if batch_size % parts:
+            raise InputError(
+                f"`batch_size` {batch_size} does not split over {self.world} processes x `accumulate` {accumulate}: "
+                f"take a multiple of {parts}"
+            )
+
+    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Replace gradients by their mean over processes; a parameter without one anywhere keeps none."""
+        if self.world == 1:
+            return
+        parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        present = torch.tensor([float(p.grad is not None) for p in parameters], device=self.device)
+        flat = torch.cat([*(part.reshape(-1).float() for part in parts), present])
+        dist.all_reduce(flat)
+        pieces = flat[: -len(parts)].div_(self.world).split([part.numel() for part in parts])
+        for p, piece, some in zip(parameters, pieces, flat[-len(parts) :].tolist(), strict=True):
+            p.grad = piece.view(p.shape).to(p.dtype) if some else None
+
+    def mean(self, values: Tensor) -> Tensor:
+        """`values` averaged over processes."""
+        if self.world > 1:
+            values = values.clone()
+            dist.all_reduce(values)
+            values /= self.world
+        return values
+
+    def average_statistics(self, module: nn.Module) -> None:
+        """Average the running statistics of normalisation layers, the one state that a forward pass changes."""
+        if self.world == 1:
+            return
+        norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._NormBase) and m.running_mean is not None]
+        if norms:
+            state = [b for m in norms for b in (m.running_mean, m.running_var)]
+            flat = torch.cat([b.reshape(-1) for b in state])
+            dist.all_reduce(flat)
+            for b, piece in zip(state, flat.div_(self.world).split([b.numel() for b in state]), strict=True):
+                b.copy_(piece)
+
+    def broadcast(self, module: nn.Module) -> None:
+        """Start every process from the first one's parameters and buffers."""
+        if self.world > 1:
+            for tensor in [*module.parameters(), *module.buffers()]:
+                dist.broadcast(tensor.detach(), src=0)
+
+    def drift(self, module: nn.Module) -> bool:
+        """Whether the replicas differ in any bit of a parameter or buffer."""
+        if self.world == 1:
+            return False
+        mine = torch.stack([_checksum(t) for t in [*module.parameters(), *module.buffers()]])
+        low, high = mine.clone(), mine.clone()
+        dist.all_reduce(low, op=dist.ReduceOp.MIN)
+        dist.all_reduce(high, op=dist.ReduceOp.MAX)
+        return not torch.equal(low, high)
+
+    def greatest(self, number: int) -> int:
+        """The greatest of every process's `number`: how one process's signal reaches the others."""
+        if self.world == 1:
+            return number
+        tensor = torch.tensor(number, device=self.device)
+        dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+        return int(tensor)
+
+    def barrier(self) -> None:
+        """Wait for the other processes."""
+        self.fabric.barrier()
+
+
+def _checksum(tensor: Tensor) -> Tensor:
+    """A 64-bit sum of the tensor's bytes, weighted by position."""
+    data = tensor.detach().contiguous().reshape(-1).view(torch.uint8).long()
+    return (data * torch.arange(1, len(data) + 1, device=data.device)).sum()

@@ -1,0 +1,73 @@
+"""Files that are whole or not there: written under a temporary name, flushed to disk, renamed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pinxit.core.errors import RunError
+
+
+@contextmanager
+def said_aloud(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusal into one line that names the file and what to do."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise RunError(f"can't write {path}: {reason}; what was saved before is intact: make room or choose another --run") from error
+
+
+def write(path: Path, content: bytes | str) -> None:
+    """Write `content` to `path` so that a reader sees the old file or the new one, never a part."""
+    write_with(path, lambda temporary: temporary.write_bytes(content.encode() if isinstance(content, str) else content))
+
+
+def write_with(path: Path, writer: Callable[[Path], object]) -> None:
+    """Let `writer` fill a temporary file (of the same suffix) and rename it to `path`."""
+    temporary = path.with_name(f".{path.stem}.tmp{os.getpid()}{path.suffix}")
+    with said_aloud(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            writer(temporary)
+            _flush(temporary)
+            os.replace(temporary, path)
+            _flush(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `path` if the block ends well, and vanishes if it does not."""
+    temporary = path.with_name(f".tmp-{path.name}")
+    with said_aloud(path):
+        try:
+            if temporary.exists():
+                shutil.rmtree(temporary)
+            temporary.mkdir(parents=True)
+            yield temporary
+            for file in temporary.iterdir():
+                _flush(file)
+            _flush(temporary)
+            if path.exists():
+                shutil.rmtree(path)
+            os.replace(temporary, path)
+            _flush(path.parent)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def _flush(path: Path) -> None:
+    """Ask the operating system to put `path` on the disk."""
+    if os.name != "posix" and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

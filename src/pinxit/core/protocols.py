@@ -1,0 +1,148 @@
+"""What a trained system can do. Metrics, pictures and commands ask for one of these, never for a system."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from pinxit.core.spec import Spec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from pinxit.core.clock import Clock
+    from pinxit.core.game import AbstractGame, Batch
+
+
+class Data(Protocol):
+    """A data set: pure functions of indices, so that the order of a run is a function of (seed, images shown)."""
+
+    @property
+    def spec(self) -> Spec:
+        """The shape of one sample."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What a run folder and a report call it."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the content: a resumed run refuses other data."""
+        ...
+
+    def __len__(self) -> int:
+        """The number of samples; indices run from 0 to this."""
+        ...
+
+    def batch(self, indices: Tensor) -> Batch:
+        """The samples at `indices` (int64, (n,)): images (n, c, h, w) float32 in [-1, 1], labels (n,) int64 or None."""
+        ...
+
+    def batches(self, order: Iterable[Tensor], device: torch.device | None = None) -> Iterator[Batch]:
+        """`batch` of each index tensor of the endless `order`, in order, on `device`; may read ahead."""
+        ...
+
+
+@runtime_checkable
+class Splits(Protocol):
+    """Data that may have samples kept from training."""
+
+    def test(self) -> Data | None:
+        """The test split of the same source, prepared in the same way; None where there is none."""
+        ...
+
+
+class Observer(Protocol):
+    """Sees a run and changes nothing of it.
+
+    Called before the first round, after every `every` rounds and after the last one, on the first process only.
+    """
+
+    every: int
+
+    def __call__(self, game: AbstractGame, clock: Clock, stats: Mapping[str, float]) -> None:
+        """`game` is the averaged model in eval mode; `stats` the means of the last closed logging interval."""
+        ...
+
+    def finish(self, game: AbstractGame, clock: Clock) -> None:
+        """Called once more when the run is complete."""
+        ...
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """Draws new data."""
+
+    def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """`n` samples (n, c, h, w), in [-1, 1] for images; the same generator state gives the same samples."""
+        ...
+
+
+@runtime_checkable
+class HasLatents(Protocol):
+    """Draws through a latent code that can be held fixed."""
+
+    def latents(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """`n` codes (n, d) from the prior."""
+        ...
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The samples (n, c, h, w) of codes (n, d)."""
+        ...
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """Maps data to codes."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The codes (n, d) of x (n, c, h, w): the posterior mean where there is a posterior."""
+        ...
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """Maps codes to data."""
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The samples (n, c, h, w) of codes (n, d)."""
+        ...
+
+
+@runtime_checkable
+class Reconstructs(Protocol):
+    """Maps data to itself through a bottleneck."""
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """x_hat (n, c, h, w)."""
+        ...
+
+
+@runtime_checkable
+class Likelihood(Protocol):
+    """Has an exact likelihood."""
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x) in nats per sample, (n,)."""
+        ...
+
+
+@runtime_checkable
+class Bound(Protocol):
+    """Has a lower bound of the likelihood."""
+
+    def elbo(self, x: Tensor, *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """(E log p(x|z), KL) in nats per sample, each (n,); their difference bounds log p(x) from below."""
+        ...
+
+
+@runtime_checkable
+class Conditional(Protocol):
+    """Draws data of a given class."""
+
+    def sample_class(self, labels: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """One sample a label: (n,) int64 to (n, c, h, w)."""
+        ...

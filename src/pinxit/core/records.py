@@ -1,0 +1,107 @@
+"""The numbers of a run: sums on the device, one read-back a logging interval, one line of metrics.jsonl."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pinxit.core import files
+from pinxit.core.clock import Clock
+from pinxit.core.engine import Engine
+from pinxit.core.errors import InputError
+from pinxit.core.game import Loss, Stats, Turn
+
+
+class Records:
+    """Means of losses and stats over a logging interval, equal bit for bit in a resumed run.
+
+    Args:
+        path: metrics.jsonl; written by the first process only.
+        engine: averages over processes.
+    """
+
+    def __init__(self, path: Path, engine: Engine) -> None:
+        self.path, self.engine = path, engine
+        self.last: dict[str, float] = {}
+        self._turn: dict[str, Tensor] = {}
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, turn: Turn, loss: Loss, parts: int) -> None:
+        """Take in one of the `parts` micro-batches of a turn."""
+        for key, value in ((turn.name, loss.total), *((f"{turn.player}/{key}", v) for key, v in loss.stats.items())):
+            value = value.detach()
+            if parts > 1 and value.is_floating_point() and value.numel() == 1:
+                value = value / parts
+                if key in self._turn:
+                    value = value + self._turn[key]
+            self._turn[key] = value
+
+    def end(self, turn: Turn) -> Stats:
+        """Close a turn: add its scalars to the interval's sums and return its stats under their own names."""
+        for key, value in self._turn.items():
+            if value.numel() == 1:
+                count = self._counts.get(key, 0)
+                self._sums[key] = self._sums[key] + value if count else value
+                self._counts[key] = count + 1
+        skip = len(turn.player) + 1
+        stats = {key[skip:]: value for key, value in self._turn.items()}
+        self._turn = {}
+        return stats
+
+    def shared(self, stats: Stats) -> Stats:
+        """Scalars averaged over processes, so that state made from them stays equal; larger tensors as they are."""
+        scalars = [key for key, value in stats.items() if value.numel() == 1]
+        if self.engine.world == 1 or not scalars:
+            return stats
+        means = self.engine.mean(torch.stack([stats[key].reshape(()).float() for key in scalars]))
+        return {**stats, **dict(zip(scalars, means, strict=True))}
+
+    def close(self, clock: Clock) -> dict[str, float]:
+        """Close the interval: one read-back, one line, the means."""
+        if self._sums:
+            sums = torch.stack([value.reshape(()).float() for value in self._sums.values()])
+            means = self.engine.mean(sums).tolist()
+            self.last = {key: total / self._counts[key] for key, total in zip(self._sums, means, strict=True)}
+        self._sums, self._counts = {}, {}
+        if self.engine.rank == 0:
+            place = {"step": clock.step, "stage": clock.stage, "round": clock.round, "images": clock.images}
+            with files.said_aloud(self.path):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                with self.path.open("a") as file:
+                    file.write(json.dumps({**place, **self.last}) + "\n")
+        return self.last
+
+    def state(self) -> dict[str, Any]:
+        """The open interval, for a checkpoint between two lines."""
+        return {"sums": {key: value.cpu() for key, value in self._sums.items()}, "counts": self._counts, "last": self.last}
+
+    def rewind(self, clock: Clock, state: dict[str, Any] | None) -> None:
+        """Go back to a checkpoint: its open interval, and no line of a later round (nor half a line)."""
+        if state is not None:
+            self._sums = {key: value.to(self.engine.device) for key, value in state["sums"].items()}
+            self._counts, self.last = dict(state["counts"]), dict(state["last"])
+        if self.engine.rank == 0 and self.path.exists():
+            kept = [line for line in read(self.path) if line["step"] <= clock.step]
+            files.write(self.path, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def read(path: Path) -> list[dict[str, float]]:
+    """The lines of a metrics.jsonl; a last line cut short by a kill is left out.
+
+    Raises:
+        InputError: a line before the last is not JSON.
+    """
+    lines = path.read_text().splitlines()
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            if number < len(lines):
+                raise InputError(f"line {number} of {path} is not JSON: restore the file or start a new --run") from None
+    return rows

@@ -1,0 +1,69 @@
+"""Stops a run that has gone wrong before it is saved, and says which turn did it."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from pinxit.core.clock import Clock
+from pinxit.core.engine import Engine
+from pinxit.core.errors import NonFiniteError, RunError
+from pinxit.core.game import AbstractGame, Player, Turn
+
+
+class Watch:
+    """Sees every loss; reads them back every round on a CPU, every logging interval elsewhere.
+
+    A gradient that is not finite poisons its player's weights, and the next loss that uses them is not finite either; so
+    when a loss is bad, the weights tell whether the loss itself or the last step of a player is to blame.
+    """
+
+    def __init__(self, game: AbstractGame, players: dict[str, Player], *, every: int) -> None:
+        self.game, self.players, self.every = game, players, every
+        self._seen: list[tuple[Turn, Clock, Tensor]] = []
+        self._moved: dict[str, tuple[Turn, Clock]] = {}
+
+    def see(self, turn: Turn, clock: Clock, total: Tensor) -> None:
+        """Note a loss before it is differentiated."""
+        self._seen.append((turn, clock, total.detach()))
+        if self.every == 1:
+            self.check()
+
+    def moved(self, turn: Turn, clock: Clock) -> None:
+        """Note that the turn's player has taken a step."""
+        self._moved[turn.player] = (turn, clock)
+
+    def check(self, *, thoroughly: bool = False) -> None:
+        """Read the noted losses back; `thoroughly` looks at all weights too.
+
+        Raises:
+            NonFiniteError: naming player, objective, stage and round.
+        """
+        seen, self._seen = self._seen, []
+        for turn, clock, total in seen:
+            if not math.isfinite(total):
+                self._blame()
+                raise NonFiniteError(_line(f"the loss of `{turn.name}` is {float(total)}", turn, clock))
+        if thoroughly:
+            self._blame()
+            bad = [name for name, buffer in self.game.named_buffers() if not torch.isfinite(buffer).all()]
+            if bad:
+                raise NonFiniteError(f"buffer `{bad[0]}` is not finite: nothing of this state was saved")
+
+    def _blame(self) -> None:
+        for name, player in self.players.items():
+            if name in self._moved and not all(torch.isfinite(p).all() for p in player.parameters()):
+                turn, clock = self._moved[name]
+                raise NonFiniteError(_line(f"the gradient of `{turn.name}` is not finite", turn, clock))
+
+    def replicas(self, engine: Engine, clock: Clock) -> None:
+        """Refuse to save replicas that are no longer equal."""
+        if engine.drift(self.game):
+            raise RunError(f"the processes' replicas differ at round {clock.step}: an objective changed a weight or buffer itself")
+
+
+def _line(what: str, turn: Turn, clock: Clock) -> str:
+    where = f"player `{turn.player}`, objective `{turn.name}`, stage {clock.stage}, round {clock.round}"
+    return f"{what} ({where}): the last good checkpoint is kept; try a lower learning rate or --precision 32-true"

@@ -1,0 +1,82 @@
+"""The convolutional networks of DCGAN (Radford et al. 2016), for square images of 16, 28, 32, 64 or 128 pixels.
+
+    generator      z -> s x s x f 2^(m-1) -> stride-2 transposed convolutions, halving the channels -> image
+    discriminator  its mirror image, of strided convolutions
+
+s = 4 (7 for 28 pixels), m = log2(size / s), f the width: 64 pixels and f = 128 give the paper's 1024, 512, 256, 128.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pinxit.core.errors import InputError
+from pinxit.core.spec import Spec
+
+SIZES = (16, 28, 32, 64, 128)
+
+
+class DCGANGenerator(nn.Module):
+    """z (n, latent) to images (n, c, h, w) in [-1, 1]: batch norm and ReLU in every layer but the last, which is tanh."""
+
+    def __init__(self, latent: int, width: int, spec: Spec) -> None:
+        super().__init__()
+        side, doublings = _plan(spec)
+        channels = width * 2 ** (doublings - 1)
+        # A transposed convolution of a 1x1 map is a matrix product: this is the same layer, and faster.
+        layers: list[nn.Module] = [nn.Linear(latent, channels * side * side, bias=False), nn.Unflatten(1, (channels, side, side))]
+        for _ in range(doublings - 1):
+            layers += [nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
+            layers += [nn.ConvTranspose2d(channels, channels // 2, 4, stride=2, padding=1, bias=False)]
+            channels //= 2
+        layers += [nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
+        layers += [nn.ConvTranspose2d(channels, spec.channels, 4, stride=2, padding=1)]
+        self.layers = nn.Sequential(*layers)
+        self.apply(initialise)
+
+    def forward(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n c h w"]:
+        """The images of codes."""
+        return torch.tanh(self.layers(z))
+
+
+class DCGANDiscriminator(nn.Module):
+    """Images (n, c, h, w) to logits (n,): LeakyReLU(0.2); batch norm in every layer but the first and the last."""
+
+    def __init__(self, spec: Spec, width: int) -> None:
+        super().__init__()
+        side, doublings = _plan(spec)
+        layers: list[nn.Module] = [nn.Conv2d(spec.channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
+        channels = width
+        for _ in range(doublings - 1):
+            layers += [nn.Conv2d(channels, channels * 2, 4, stride=2, padding=1, bias=False)]
+            channels *= 2
+            layers += [nn.BatchNorm2d(channels), nn.LeakyReLU(0.2, inplace=True)]
+        layers += [nn.Flatten(), nn.Linear(channels * side * side, 1)]
+        self.layers = nn.Sequential(*layers)
+        self.apply(initialise)
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
+        """The logits of images."""
+        return self.layers(x).squeeze(1)
+
+
+def initialise(module: nn.Module) -> None:
+    """Weights N(0, 0.02^2), batch-norm gains N(1, 0.02^2), biases 0 (Radford et al. 2016, section 4, and its code)."""
+    if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+        nn.init.zeros_(module.bias)
+
+
+def _plan(spec: Spec) -> tuple[int, int]:
+    """The side of the smallest map and the number of doublings to the image."""
+    if spec.continuous or spec.height != spec.width or spec.height not in SIZES:
+        got = f"{spec.height}x{spec.width}" if not spec.continuous else "points"
+        raise InputError(f"the dcgan networks take square images of {', '.join(map(str, SIZES))} pixels, not {got}: give --size 64")
+    side = 7 if spec.height == 28 else 4
+    return side, (spec.height // side).bit_length() - 1

@@ -1,0 +1,74 @@
+"""Fully connected networks for images of any shape and for points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pinxit.core.spec import Spec
+
+
+class Maxout(nn.Module):
+    """The greatest of `pieces` linear maps, unit by unit (Goodfellow et al. 2013): (n, d_in) to (n, d_out)."""
+
+    def __init__(self, d_in: int, d_out: int, pieces: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(d_in, d_out * pieces)
+        self.pieces = pieces
+
+    def forward(self, x: Float[Tensor, "n i"]) -> Float[Tensor, "n o"]:
+        """The greatest piece of every unit."""
+        return self.linear(x).unflatten(1, (-1, self.pieces)).amax(dim=2)
+
+
+def mlp(widths: Sequence[int], activation: type[nn.Module] = nn.ReLU, **options: float) -> nn.Sequential:
+    """Linear layers of the given widths (first: input, last: output) with `activation(**options)` between them."""
+    layers: list[nn.Module] = []
+    for d_in, d_out in zip(widths, widths[1:], strict=False):
+        layers += [nn.Linear(d_in, d_out), activation(**options)]
+    return nn.Sequential(*layers[:-1])
+
+
+class MLPGenerator(nn.Module):
+    """z (n, latent) to samples (n, c, h, w): ReLU layers; tanh for images, linear for continuous data."""
+
+    def __init__(self, latent: int, widths: Sequence[int], spec: Spec) -> None:
+        super().__init__()
+        self.shape = spec.shape
+        self.layers = mlp((latent, *widths, spec.dim))
+        self.bounded = not spec.continuous
+
+    def forward(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n c h w"]:
+        """The samples of codes."""
+        x = self.layers(z)
+        return (torch.tanh(x) if self.bounded else x).view(-1, *self.shape)
+
+
+class MLPDiscriminator(nn.Module):
+    """Samples (n, c, h, w) to logits (n,): LeakyReLU(0.2) layers, or maxout; dropout before each layer.
+
+    Args:
+        spec: of the data.
+        widths: of the hidden layers.
+        pieces: linear maps a maxout unit; 0 for LeakyReLU.
+        dropout_input: share of the input that is dropped.
+        dropout: share of each hidden layer that is dropped.
+    """
+
+    def __init__(self, spec: Spec, widths: Sequence[int], *, pieces: int = 0, dropout_input: float = 0.0, dropout: float = 0.0) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        d_in, drop = spec.dim, dropout_input
+        for width in widths:
+            layers += [nn.Dropout(drop)] if drop else []
+            layers += [Maxout(d_in, width, pieces)] if pieces else [nn.Linear(d_in, width), nn.LeakyReLU(0.2)]
+            d_in, drop = width, dropout
+        layers += [nn.Dropout(drop)] if drop else []
+        self.layers = nn.Sequential(*layers, nn.Linear(d_in, 1))
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
+        """The logits of samples."""
+        return self.layers(x.flatten(1)).squeeze(1)

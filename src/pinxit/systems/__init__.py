@@ -1,0 +1,98 @@
+"""The registry is this folder: a module here is a system, `gan_foo.py` the system `gan-foo`.
+
+A system's file reads like its paper: docstring (title, authors, year, link, objectives, deviations), `Config`,
+`PRESETS`, the game, `build(config, spec, *, seed=0)`. `names`, `about` and `presets` read that file without importing
+torch, so that a typo is answered at once.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pinxit.core.config import Config
+from pinxit.core.errors import InputError, near
+
+_LIGHT = ("__future__", "typing", "collections", "enum", "math", "pydantic", "pinxit.core.config")
+
+
+@dataclass(frozen=True)
+class About:
+    """The head of a system's docstring: `Title (Authors, year). link`."""
+
+    name: str
+    title: str
+    authors: str
+    year: int
+    link: str
+
+
+def names() -> list[str]:
+    """The systems there are, in alphabetical order."""
+    files = Path(__file__).parent.glob("[a-z]*.py")
+    return sorted(file.stem.replace("_", "-") for file in files)
+
+
+def load(name: str) -> ModuleType:
+    """The module of a system (this imports torch); raises InputError naming the near one."""
+    return importlib.import_module(f"pinxit.systems.{_path(name).stem}")
+
+
+def about(name: str) -> About:
+    """Title, authors, year and link of a system."""
+    head = " ".join((ast.get_docstring(_tree(name)) or "").split())
+    match = re.match(r"(.+?) \((.+?), (\d{4})\)\.\s+(https?://\S+)", head)
+    if match is None:
+        raise ValueError(f"the docstring of system {name!r} must begin 'Title (Authors, year). link'")
+    title, authors, year, link = match.groups()
+    return About(name, title, authors, int(year), link.rstrip("."))
+
+
+@cache
+def presets(name: str) -> dict[str, Config]:
+    """The presets of a system, as configurations equal to those of its module but made without importing it.
+
+    `Config` and `PRESETS` of a system use nothing but pydantic and `pinxit.core.config`, so they can be run alone.
+    """
+    body = [node for node in _tree(name).body if _is_light(node)]
+    scope: dict[str, Any] = {"__name__": f"pinxit.systems._{name}_config"}
+    exec(compile(ast.Module(body, type_ignores=[]), str(_path(name)), "exec", dont_inherit=True), scope)
+    return scope["PRESETS"]
+
+
+def preset(name: str, which: str) -> Config:
+    """One preset of a system; raises InputError naming the near one."""
+    choices = presets(name)
+    if which not in choices:
+        raise InputError(f"unknown preset `{which}` of {name}: {near(which, choices)}")
+    return choices[which]
+
+
+def _is_light(node: ast.stmt) -> bool:
+    match node:
+        case ast.ImportFrom(module=str(module)):
+            return any(module == light or module.startswith(light + ".") for light in _LIGHT)
+        case ast.ClassDef(name=name):
+            return name.endswith("Config")
+        case ast.Assign(targets=[ast.Name(id="PRESETS")]):
+            return True
+        case ast.AnnAssign(target=ast.Name(id="PRESETS")):
+            return True
+    return False
+
+
+def _path(name: str) -> Path:
+    if name not in names():
+        raise InputError(f"unknown system `{name}`: {near(name, names())}")
+    return Path(__file__).parent / f"{name.replace('-', '_')}.py"
+
+
+@cache
+def _tree(name: str) -> ast.Module:
+    return ast.parse(_path(name).read_text())

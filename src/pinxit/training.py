@@ -1,0 +1,124 @@
+"""A run as users know it: the core trainer with the standard observers and a folder that explains itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pinxit import systems
+from pinxit.core import checkpoint, files, trainer
+from pinxit.core.config import Settings
+from pinxit.core.errors import InputError
+from pinxit.core.game import AbstractGame
+from pinxit.core.protocols import Data, Observer
+from pinxit.core.spec import Spec
+
+PICTURES = 16
+"""Pictures a run where `sample_every` is 0."""
+
+
+class Trainer(trainer.Trainer):
+    """Trains a game and keeps its folder: configuration, metrics, samples, checkpoints, report, model.
+
+    Args:
+        game: what `build(config, spec)` of a system returns.
+        data: real samples.
+        run_dir: the folder; a run found there goes on, a finished one is only reported again.
+        seed: decides every random number of the run.
+        settings: devices, precision, logging.
+        observers: further observers, besides the standard ones.
+        about: what `config.yaml` says besides (the data's source and options).
+
+    Raises:
+        InputError: the folder holds a run with another configuration, data or seed.
+    """
+
+    def __init__(
+        self,
+        game: AbstractGame,
+        data: Data,
+        run_dir: str | Path,
+        *,
+        seed: int = 0,
+        settings: Settings = Settings(),
+        observers: Sequence[Observer] = (),
+        about: dict[str, Any] | None = None,
+    ) -> None:
+        from pinxit.observers import standard
+
+        if data.spec != game.spec:
+            raise InputError(f"the game was built for {game.spec}, the data {data.name} has {data.spec}: build it with data.spec")
+        super().__init__(game, data, run_dir, seed=seed, settings=settings)
+        self.about = {
+            "system": type(game).__module__.rpartition(".")[2].replace("_", "-"),
+            "config": game.config.model_dump(mode="json"),
+            "data": {"name": data.name, "fingerprint": data.fingerprint, "samples": len(data), **data.spec.to_dict()},
+            "seed": seed,
+            "settings": settings.model_dump(mode="json"),
+            **(about or {}),
+        }
+        if self.engine.rank == 0:
+            every = settings.sample_every or max(1, self.rounds // PICTURES)
+            self.observers = [*standard(self.run_dir, data, every, settings.log_every, self.rounds, seed), *observers]
+
+    def fit(self) -> AbstractGame:
+        """Train to the end, from the last checkpoint if there is one; see `core.trainer.Trainer.fit` for what is raised."""
+        self.keep_config()
+        game = super().fit()
+        if self.engine.rank == 0:
+            game.save_pretrained(self.run_dir / "model")
+        self.engine.barrier()
+        return game
+
+    def keep_config(self) -> None:
+        """Write `config.yaml`, or refuse a folder whose run was another one."""
+        path = self.run_dir / "config.yaml"
+        if path.exists():
+            old = yaml.safe_load(path.read_text())
+            for section in ("system", "config", "data", "seed"):
+                if old.get(section) != self.about[section]:
+                    raise InputError(f"{self.run_dir} holds another run: {_difference(section, old.get(section), self.about[section])}; "
+                                     "take another --run, or delete that folder")  # fmt: skip
+        if self.engine.rank == 0:
+            files.write(path, yaml.safe_dump(self.about, sort_keys=False))
+        self.engine.barrier()
+
+
+def from_pretrained(path: str | Path) -> AbstractGame:
+    """The averaged model of a run folder, or the model that `save_pretrained` wrote, in eval mode on the CPU.
+
+    Raises:
+        InputError: there is no model at `path`, or its weights do not fit its configuration.
+    """
+    path = Path(path)
+    if (path / "config.json").exists():
+        about = json.loads((path / "config.json").read_text())
+        weights = path / "model.safetensors"
+    else:
+        about, weights = _of_run(path)
+    module = systems.load(about["system"].replace("_", "-"))
+    game = module.build(module.Config.of(about["config"], where=str(path)), Spec(**about["spec"]))
+    checkpoint.read_weights(weights, game)
+    return game.requires_grad_(False).eval()
+
+
+def _of_run(path: Path) -> tuple[dict[str, Any], Path]:
+    """What a run folder says of its model, and the weights of its last checkpoint."""
+    found = checkpoint.every(path / "checkpoints")
+    if not (path / "config.yaml").exists() or not found:
+        raise InputError(f"no model in {path}: give a run folder (config.yaml, checkpoints/) or one written by save_pretrained")
+    run = yaml.safe_load((path / "config.yaml").read_text())
+    spec = {name: run["data"][name] for name in ("channels", "height", "width", "levels", "classes")}
+    return {"system": run["system"], "config": run["config"], "spec": spec}, found[-1] / "averaged.safetensors"
+
+
+def _difference(section: str, old: Any, new: Any) -> str:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*new, *old]:
+            if old.get(key) != new.get(key):
+                return _difference(f"{section}.{key}", old.get(key), new.get(key))
+    return f"`{section}` was {old!r}, now {new!r}"
