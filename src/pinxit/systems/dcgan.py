@@ -48,7 +48,7 @@ class Config(BaseConfig):
 
 PRESETS = {
     "paper": Config(),
-    "small": Config(width=48, batch_size=64, rounds=2500),
+    "small": Config(width=48, batch_size=64, rounds=3500),
     "tiny": Config(latent=8, width=4, batch_size=8, rounds=6),
 }
 

@@ -76,7 +76,7 @@ PRESETS = {
     "paper": Config(),
     "small": Config(
         generator=(256, 512, 1024), discriminator=(512, 256), maxout=0, dropout_input=0.0, dropout=0.3,
-        optimizer="adam", lr=2e-4, rounds=12_000,
+        optimizer="adam", lr=2e-4, rounds=8000,
     ),
     "tiny": Config(
         latent=8, generator=(32,), discriminator=(32,), maxout=2, optimizer="adam", lr=1e-3, batch_size=8, rounds=6,

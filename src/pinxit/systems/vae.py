@@ -64,7 +64,7 @@ class Config(BaseConfig):
 PRESETS = {
     "paper": Config(),
     "small": Config(
-        hidden=(512, 256), activation="relu", decoder="logistic", optimizer="adam", lr=1e-3, warmup=500, rounds=8000,
+        hidden=(512, 256), activation="relu", decoder="logistic", optimizer="adam", lr=1e-3, warmup=500, rounds=6000,
     ),
     "tiny": Config(latent=2, hidden=(16,), optimizer="adam", lr=1e-3, batch_size=8, rounds=6),
 }  # fmt: skip

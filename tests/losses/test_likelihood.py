@@ -1,0 +1,82 @@
+"""log p(x|z) of the decoders: against torch.distributions, and each sums or integrates to one."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch.distributions import Bernoulli, Normal
+
+from pinxit.losses import likelihood
+
+
+def draw(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def test_bernoulli_equals_torch_and_is_summed_over_pixels():
+    x, logits = (draw(3, 2, 4, seed=1) > 0).double(), draw(3, 2, 4)
+    expected = Bernoulli(logits=logits).log_prob(x).sum(dim=(1, 2))
+    torch.testing.assert_close(likelihood.bernoulli_log_prob(x, logits), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_bernoulli_sums_to_one_over_all_images():
+    logits = draw(1, 2, 3)
+    images = torch.tensor(list(itertools.product((0.0, 1.0), repeat=6)), dtype=torch.float64).view(-1, 2, 3)
+    total = likelihood.bernoulli_log_prob(images, logits.expand_as(images)).exp().sum()
+    assert total.item() == pytest.approx(1.0, abs=1e-12)
+
+
+def test_gaussian_equals_torch():
+    x, mean, log_scale = draw(3, 5), draw(3, 5, seed=1), torch.tensor(-0.7, dtype=torch.float64)
+    expected = Normal(mean, log_scale.exp()).log_prob(x).sum(dim=1)
+    torch.testing.assert_close(likelihood.gaussian_log_prob(x, mean, log_scale), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_the_gaussian_scale_that_fits_best_is_the_root_mean_square_error():
+    x, mean = draw(50, 8), torch.zeros(50, 8, dtype=torch.float64)
+    log_scale = (x.square().mean().log() / 2).requires_grad_()
+    (slope,) = torch.autograd.grad(likelihood.gaussian_log_prob(x, mean, log_scale).mean(), log_scale)
+    assert slope.item() == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("levels", [2, 4, 256])
+@pytest.mark.parametrize("mean", [-1.4, -1.0, 0.1, 0.93, 3.0])
+@pytest.mark.parametrize("log_scale", [-7.0, -2.0, 1.0])
+def test_the_discretised_logistic_sums_to_one_over_its_levels(levels, mean, log_scale):
+    x = torch.linspace(-1, 1, levels, dtype=torch.float64).view(-1, 1)
+    scale = torch.tensor(log_scale, dtype=torch.float64)
+    total = likelihood.discretised_logistic_log_prob(x, torch.full_like(x, mean), scale, levels).exp().sum()
+    assert total.item() == pytest.approx(1.0, abs=1e-9)
+
+
+def test_the_discretised_logistic_is_a_difference_of_distribution_functions():
+    x, mean, scale = torch.tensor([[0.2]], dtype=torch.float64), torch.tensor([[0.05]], dtype=torch.float64), 0.3
+    half = 1 / 10
+    expected = 1 / (1 + math.exp(-(0.2 + half - 0.05) / scale)) - 1 / (1 + math.exp(-(0.2 - half - 0.05) / scale))
+    got = likelihood.discretised_logistic_log_prob(x, mean, torch.tensor(math.log(scale), dtype=torch.float64), 11)
+    assert got.exp().item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("x", [-1.0, 0.0, 1.0])
+def test_the_discretised_logistic_is_finite_with_finite_gradients_far_in_the_tail(x):
+    """The difference of two sigmoids underflows to log 0 there in float32."""
+    mean, log_scale = torch.tensor([[40.0]], requires_grad=True), torch.tensor(-5.0, requires_grad=True)
+    value = likelihood.discretised_logistic_log_prob(torch.tensor([[x]]), mean, log_scale, 256)
+    assert torch.isfinite(value).all()
+    assert all(torch.isfinite(g).all() for g in torch.autograd.grad(value.sum(), (mean, log_scale)))
+
+
+def test_float32_images_from_bytes_hit_the_first_and_the_last_bin():
+    """The bins of black and white reach to infinity: found by value, which must survive x / 127.5 - 1 in float32."""
+    x = (torch.tensor([[0.0], [255.0]]) / 127.5 - 1).requires_grad_(False)
+    value = likelihood.discretised_logistic_log_prob(x, torch.tensor([[-9.0], [9.0]]), torch.tensor(-2.0), 256)
+    assert value.exp().tolist() == pytest.approx([1.0, 1.0], abs=1e-6)
+
+
+def test_gradients():
+    x = torch.linspace(-1, 1, 5, dtype=torch.float64).repeat(2, 1)
+    mean, log_scale = draw(2, 5).requires_grad_(), torch.tensor(-0.5, dtype=torch.float64, requires_grad=True)
+    for function in (likelihood.gaussian_log_prob, lambda *a: likelihood.discretised_logistic_log_prob(*a, 5)):
+        assert torch.autograd.gradcheck(lambda m, s, f=function: f(x, m, s), (mean, log_scale))
+    assert torch.autograd.gradcheck(lambda m: likelihood.bernoulli_log_prob((x > 0).double(), m), (mean,))
