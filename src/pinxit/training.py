@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,10 @@ class Trainer(trainer.Trainer):
         if data.spec != game.spec:
             raise InputError(f"the game was built for {game.spec}, the data {data.name} has {data.spec}: build it with data.spec")
         super().__init__(game, data, run_dir, seed=seed, settings=settings)
+        system = type(game).__module__.rpartition(".")[2].replace("_", "-")
         self.about = {
-            "system": type(game).__module__.rpartition(".")[2].replace("_", "-"),
+            "system": system,
+            "paper": asdict(systems.about(system)) if system in systems.names() else {},
             "config": game.config.model_dump(mode="json"),
             "data": {"name": data.name, "fingerprint": data.fingerprint, "samples": len(data), **data.spec.to_dict()},
             "seed": seed,
@@ -81,8 +84,8 @@ class Trainer(trainer.Trainer):
             old = yaml.safe_load(path.read_text())
             for section in ("system", "config", "data", "seed"):
                 if old.get(section) != self.about[section]:
-                    raise InputError(f"{self.run_dir} holds another run: {_difference(section, old.get(section), self.about[section])}; "
-                                     "take another --run, or delete that folder")  # fmt: skip
+                    what = _difference(section, old.get(section), self.about[section])
+                    raise InputError(f"{self.run_dir} holds another run: {what}; take another --run, or delete that folder")
         if self.engine.rank == 0:
             files.write(path, yaml.safe_dump(self.about, sort_keys=False))
         self.engine.barrier()

@@ -27,13 +27,12 @@ class Averaged:
 
     def __init__(self, game: AbstractGame, players: dict[str, Player], half_life: float, ramp: float) -> None:
         self.game = copy.deepcopy(game).requires_grad_(False).eval()
-        self.half_life, self.ramp = half_life, ramp
+        self._training, self.half_life, self.ramp = game, half_life, ramp
         moving = {p for player in players.values() if player.average for p in player.parameters()}
         pairs = list(zip(game.parameters(), self.game.parameters(), strict=True))
         self._live: list[Tensor] = [p for p, _ in pairs if p in moving]
         self._mean: list[Tensor] = [q for p, q in pairs if p in moving]
-        rest = [(p, q) for p, q in pairs if p not in moving]
-        self._copied = rest + list(zip(game.buffers(), self.game.buffers(), strict=True))
+        self._copied = [(p, q) for p, q in pairs if p not in moving]
 
     @torch.no_grad()
     def update(self, batch: int, images: int) -> None:
@@ -45,6 +44,7 @@ class Averaged:
     @torch.no_grad()
     def refresh(self) -> AbstractGame:
         """Bring buffers and the copied weights up to date and return the averaged game, in eval mode."""
-        for live, mean in self._copied:
+        # Looked up anew: `self.k = ...` in a game makes another tensor of its buffer.
+        for live, mean in [*self._copied, *zip(self._training.buffers(), self.game.buffers(), strict=True)]:
             mean.copy_(live)
         return self.game

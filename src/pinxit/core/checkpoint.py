@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from dataclasses import asdict
@@ -10,7 +11,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import nn
 
 from pinxit.core import files
@@ -37,11 +39,14 @@ def save(folder: Path, clock: Clock, game: nn.Module, averaged: nn.Module, resum
     """
     path = folder / f"step-{clock.step:09d}"
     with files.new_folder(path) as new:
-        save_file(_state(game), new / "game.safetensors")
-        save_file(_state(averaged), new / "averaged.safetensors")
-        torch.save({"format": FORMAT, "clock": asdict(clock), **resume}, new / "resume.pt")
+        # As bytes, because the writers of safetensors and torch report a full disk as an error of another kind.
+        (new / "game.safetensors").write_bytes(to_bytes(_state(game)))
+        (new / "averaged.safetensors").write_bytes(to_bytes(_state(averaged)))
+        buffer = io.BytesIO()
+        torch.save({"format": FORMAT, "clock": asdict(clock), **resume}, buffer)
+        (new / "resume.pt").write_bytes(buffer.getbuffer())
     for old in every(folder)[:-KEEP]:
-        shutil.rmtree(old, ignore_errors=True)
+        files.remove(old)
     return path
 
 
@@ -50,20 +55,29 @@ def every(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("step-*") if path.is_dir())
 
 
-def clean(folder: Path) -> None:
-    """Remove what killed writes left."""
-    for path in folder.glob(".tmp-*"):
+def clean(run_dir: Path) -> None:
+    """Remove what killed writes left in a run's folder: half checkpoints, half files."""
+    for path in (run_dir / "checkpoints").glob(".tmp-*"):
         shutil.rmtree(path, ignore_errors=True)
+    for path in [*run_dir.rglob(".*.tmp[0-9]*")]:
+        path.unlink(missing_ok=True)
 
 
 def load(path: Path, game: nn.Module, averaged: nn.Module) -> tuple[Clock, dict[str, Any]]:
     """Put the weights of a checkpoint into `game` and `averaged`; return its clock and resume values."""
     read_weights(path / "game.safetensors", game)
     read_weights(path / "averaged.safetensors", averaged)
-    resume = torch.load(path / "resume.pt", weights_only=True, map_location="cpu")
-    if resume["format"] != FORMAT:
-        raise InputError(f"checkpoint {path} has format {resume['format']}: this version reads {FORMAT}; start a new --run")
-    return Clock(**resume["clock"]), resume
+    try:
+        resume = torch.load(path / "resume.pt", weights_only=True, map_location="cpu")
+        found, clock = resume["format"], resume["clock"]
+    except Exception as error:  # a damaged pickle fails in every way
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"{path / 'resume.pt'} is damaged: {reason}; delete {path} to go on from the checkpoint before"
+        ) from error
+    if found != FORMAT:
+        raise InputError(f"checkpoint {path} has format {found}: this version reads {FORMAT}; start a new --run")
+    return Clock(**clock), resume
 
 
 def read_weights(path: Path, module: nn.Module) -> None:
@@ -82,14 +96,15 @@ def save_model(game: AbstractGame, directory: Path) -> None:
     """`config.json` (system, configuration, data spec) and `model.safetensors`, each written whole."""
     system = type(game).__module__.removeprefix("pinxit.systems.")
     about = {"system": system, "config": game.config.model_dump(mode="json"), "spec": game.spec.to_dict()}
-    files.write_with(directory / "model.safetensors", lambda path: save_file(_state(game), path))
+    files.write(directory / "model.safetensors", to_bytes(_state(game)))
     files.write(directory / "config.json", json.dumps(about, indent=2) + "\n")
 
 
 def _state(module: nn.Module) -> dict[str, torch.Tensor]:
-    """The state dict as safetensors wants it: contiguous, and tensors under two names once."""
+    """The state dict as safetensors wants it: contiguous, no views of one storage, and tensors under two names once."""
     tied = _tied(module)
-    return {name: t.detach().contiguous() for name, t in module.state_dict().items() if name not in tied}
+    whole = {name: t.detach().contiguous() for name, t in module.state_dict().items() if name not in tied}
+    return {name: t if t.untyped_storage().nbytes() == t.nbytes else t.clone() for name, t in whole.items()}
 
 
 def _tied(module: nn.Module) -> dict[str, str]:

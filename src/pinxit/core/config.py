@@ -6,7 +6,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -100,13 +100,20 @@ def read_file(path: Path) -> dict[str, Any]:
     return values
 
 
+def _fields(cls: type[BaseModel], path: list[int | str]) -> list[str]:
+    """The fields of the configuration that `path` leads to from `cls`, through optional ones too."""
+    for part in path:
+        if field := cls.model_fields.get(str(part)):
+            kinds = (field.annotation, *get_args(field.annotation))
+            cls = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), BaseModel)
+    return list(cls.model_fields)
+
+
 def _line(cls: type[BaseModel], error: ValidationError) -> str:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"]) or cls.__name__
     if first["type"] == "extra_forbidden":
-        model: type[BaseModel] = cls
-        for part in first["loc"][:-1]:
-            model = type(getattr(model(), str(part)))
-        return f"unknown field `{name}`: {near(str(first['loc'][-1]), model.model_fields)}"
+        *path, last = first["loc"]
+        return f"unknown field `{name}`: {near(str(last), _fields(cls, path))}"
     message = first["msg"][0].lower() + first["msg"][1:]
     return f"`{name}` is {first['input']!r}: {message}"

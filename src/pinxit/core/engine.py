@@ -27,7 +27,9 @@ class Engine:
         if settings.threads:
             torch.set_num_threads(settings.threads)
         # Under torchrun the number of processes is the launcher's to say.
-        devices = int(os.environ.get("LOCAL_WORLD_SIZE", settings.devices)) if "TORCHELASTIC_RUN_ID" in os.environ else settings.devices
+        devices = (
+            int(os.environ.get("LOCAL_WORLD_SIZE", settings.devices)) if "TORCHELASTIC_RUN_ID" in os.environ else settings.devices
+        )
         several = devices * settings.num_nodes > 1
         try:
             self.fabric = Fabric(
@@ -64,7 +66,7 @@ class Engine:
             return
         parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         present = torch.tensor([float(p.grad is not None) for p in parameters], device=self.device)
-        flat = torch.cat([*(part.reshape(-1).float() for part in parts), present])
+        flat = torch.cat([*(part.reshape(-1) for part in parts), present])
         dist.all_reduce(flat)
         pieces = flat[: -len(parts)].div_(self.world).split([part.numel() for part in parts])
         for p, piece, some in zip(parameters, pieces, flat[-len(parts) :].tolist(), strict=True):
@@ -77,6 +79,14 @@ class Engine:
             dist.all_reduce(values)
             values /= self.world
         return values
+
+    def gather(self, values: Tensor) -> Tensor:
+        """Every process's `values`, a row each."""
+        rows = [torch.empty_like(values) for _ in range(self.world)]
+        if self.world == 1:
+            return values[None]
+        dist.all_gather(rows, values)
+        return torch.stack(rows)
 
     def average_statistics(self, module: nn.Module) -> None:
         """Average the running statistics of normalisation layers, the one state that a forward pass changes."""

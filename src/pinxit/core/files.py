@@ -18,7 +18,9 @@ def said_aloud(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise RunError(f"can't write {path}: {reason}; what was saved before is intact: make room or choose another --run") from error
+        raise RunError(
+            f"can't write {path}: {reason}; what was saved before is intact: make room or choose another --run"
+        ) from error
 
 
 def write(path: Path, content: bytes | str) -> None:
@@ -53,13 +55,21 @@ def new_folder(path: Path) -> Iterator[Path]:
             for file in temporary.iterdir():
                 _flush(file)
             _flush(temporary)
-            if path.exists():
-                shutil.rmtree(path)
+            remove(path)
             os.replace(temporary, path)
             _flush(path.parent)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+
+
+def remove(path: Path) -> None:
+    """Remove a folder, by a name that is nobody's first: killed midway, no part of it remains under its own."""
+    aside = path.with_name(f".tmp-old-{path.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    if path.exists():
+        os.replace(path, aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:

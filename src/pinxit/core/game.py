@@ -1,11 +1,7 @@
 """A system is a declared game: players own parameters, turns say which objective they minimise and when.
 
-    Player   who moves: modules, an optimizer, what is done to the weights after a step
-    Turn     what a player minimises, how often, with which gain
-    Stage    turns that are played together for a number of rounds
-    Game     the networks, the players and the stages
-
-A VAE is a game of one player, a GAN of two; ProGAN is a game of many stages. One trainer plays them all.
+A stage is turns that are played together for a number of rounds. A VAE is a game of one player, a GAN of two, ProGAN a
+game of many stages; one trainer plays them all.
 """
 
 from __future__ import annotations
@@ -79,8 +75,7 @@ class Player:
 
     def parameters(self) -> list[nn.Parameter]:
         """The trainable parameters, each once, in module order."""
-        every = (p for module in self.modules for p in module.parameters() if p.requires_grad)
-        return list(dict.fromkeys(every))
+        return list(dict.fromkeys(p for module in self.modules for p in module.parameters() if p.requires_grad))
 
 
 @dataclass(frozen=True)

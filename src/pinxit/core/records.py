@@ -35,7 +35,9 @@ class Records:
         """Take in one of the `parts` micro-batches of a turn."""
         for key, value in ((turn.name, loss.total), *((f"{turn.player}/{key}", v) for key, v in loss.stats.items())):
             value = value.detach()
-            if parts > 1 and value.is_floating_point() and value.numel() == 1:
+            if value.numel() == 1 and not value.is_floating_point():
+                value = value.float()
+            if parts > 1 and value.numel() == 1:
                 value = value / parts
                 if key in self._turn:
                     value = value + self._turn[key]
@@ -46,7 +48,8 @@ class Records:
         for key, value in self._turn.items():
             if value.numel() == 1:
                 count = self._counts.get(key, 0)
-                self._sums[key] = self._sums[key] + value if count else value
+                total = value.reshape(()).float()
+                self._sums[key] = self._sums[key] + total if count else total
                 self._counts[key] = count + 1
         skip = len(turn.player) + 1
         stats = {key[skip:]: value for key, value in self._turn.items()}
@@ -64,8 +67,7 @@ class Records:
     def close(self, clock: Clock) -> dict[str, float]:
         """Close the interval: one read-back, one line, the means."""
         if self._sums:
-            sums = torch.stack([value.reshape(()).float() for value in self._sums.values()])
-            means = self.engine.mean(sums).tolist()
+            means = self.engine.mean(torch.stack(list(self._sums.values()))).tolist()
             self.last = {key: total / self._counts[key] for key, total in zip(self._sums, means, strict=True)}
         self._sums, self._counts = {}, {}
         if self.engine.rank == 0:
@@ -77,14 +79,17 @@ class Records:
         return self.last
 
     def state(self) -> dict[str, Any]:
-        """The open interval, for a checkpoint between two lines."""
-        return {"sums": {key: value.cpu() for key, value in self._sums.items()}, "counts": self._counts, "last": self.last}
+        """The open interval, for a checkpoint between two lines: every process's sums, a row each."""
+        sums = self.engine.gather(torch.stack(list(self._sums.values()))).cpu() if self._sums else torch.empty(0)
+        return {"sums": sums, "counts": self._counts, "last": self.last}
 
     def rewind(self, clock: Clock, state: dict[str, Any] | None) -> None:
         """Go back to a checkpoint: its open interval, and no line of a later round (nor half a line)."""
+        self._turn, self._sums, self._counts = {}, {}, {}
         if state is not None:
-            self._sums = {key: value.to(self.engine.device) for key, value in state["sums"].items()}
             self._counts, self.last = dict(state["counts"]), dict(state["last"])
+            if self._counts:
+                self._sums = dict(zip(self._counts, state["sums"][self.engine.rank].to(self.engine.device), strict=True))
         if self.engine.rank == 0 and self.path.exists():
             kept = [line for line in read(self.path) if line["step"] <= clock.step]
             files.write(self.path, "".join(json.dumps(line) + "\n" for line in kept))

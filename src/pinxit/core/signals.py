@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from types import FrameType
-from typing import Self
+from typing import Any, Self
 
 HANDLED = (signal.SIGINT, signal.SIGTERM)
 
@@ -15,7 +15,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.received = 0
-        self._previous: dict[signal.Signals, object] = {}
+        self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():

@@ -79,8 +79,8 @@ class Trainer:
         self.game.train()
         with Signals() as signals:
             if self.clock.step == 0 and saved is None:
-                self.save()
                 self.observe()
+                self.save()  # last: a run killed in between starts anew and misses no picture
             for index in range(self.clock.stage, len(self.stages)):
                 self.play_stage(index, saved, signals)
                 saved = None
@@ -97,14 +97,8 @@ class Trainer:
         self.optimizers = {name: player.optimizer(self.parameters[name]) for name, player in self.players.items()}
         for name, state in saved["optimizers"].items() if saved else ():
             self.optimizers[name].load_state_dict(state)
-        order = Order(
-            len(self.data),
-            self.seed,
-            start=self.clock.images,
-            batch_size=stage.batch_size,
-            rank=self.engine.rank,
-            world=self.engine.world,
-        )
+        start, rank, world = self.clock.images, self.engine.rank, self.engine.world
+        order = Order(len(self.data), self.seed, start=start, batch_size=stage.batch_size, rank=rank, world=world)
         batches = self.data.batches(order, self.engine.device)
         while self.clock.round < stage.rounds:
             self.play_round(stage, batches)
@@ -116,10 +110,10 @@ class Trainer:
             self.observe()
             if last or self.clock.step % settings.save_every == 0 or self.clock.round == stage.rounds:
                 self.save()
-            if self.engine.world == 1 or logs:
-                if signum := self.engine.greatest(signals.received):
-                    self.save()
-                    raise Interrupted(f"stopped and saved at round {self.clock.step} of {self.rounds} in {self.run_dir}", signum)
+            if (world == 1 or logs) and (signum := self.engine.greatest(signals.received)):
+                self.save()
+                place = f"round {self.clock.step} of {self.rounds} in {self.run_dir}"
+                raise Interrupted(f"stopped and saved at {place}: the same command goes on from there", signum)
 
     def play_round(self, stage: Stage, batches: Iterator[Batch]) -> None:
         """One batch, and one more for each repetition; then the average and the clock move on."""
@@ -174,9 +168,10 @@ class Trainer:
         """Write a checkpoint, unless its weights are not finite."""
         self.watch.check(thoroughly=True)
         self.watch.replicas(self.engine, self.clock)
+        records = self.records.state()
         if self.engine.rank == 0:
             optimizers = {name: o.state_dict() for name, o in self.optimizers.items()}
-            state = {"optimizers": optimizers, "records": self.records.state(), **self.terms()}
+            state = {"optimizers": optimizers, "records": records, **self.terms()}
             checkpoint.save(self.run_dir / "checkpoints", self.clock, self.game, self.averaged, state)
         self.engine.barrier()
 
@@ -184,23 +179,22 @@ class Trainer:
         """Go to the last checkpoint of the folder, if there is one, and return its resume values."""
         folder = self.run_dir / "checkpoints"
         if self.engine.rank == 0:
-            checkpoint.clean(folder)
+            checkpoint.clean(self.run_dir)
         self.engine.barrier()
         saved = None
         if found := checkpoint.every(folder):
             clock, saved = checkpoint.load(found[-1], self.game, self._averaged.game)
             for name, value in self.terms().items():
                 if saved[name] != value:
-                    raise InputError(
-                        f"the run in {self.run_dir} has `{name}` {saved[name]!r}, this command {value!r}: "
-                        "a resumed run must equal an uninterrupted one; use the old value or a new --run"
-                    )
+                    raise InputError(f"the run in {self.run_dir} has `{name}` {saved[name]!r}, this command {value!r}: "
+                                     "a resumed run must equal an uninterrupted one; use the old value or a new --run")  # fmt: skip
             self.clock = clock
+        self.game.zero_grad()  # of a turn that was broken off in this very process
         self.records.rewind(self.clock, saved and saved["records"])
         return saved
 
-    def terms(self) -> dict[str, int | str]:
+    def terms(self) -> dict[str, Any]:
         """What must be the same for a resumed run to equal an uninterrupted one."""
         s = self.settings
-        return {"seed": self.seed, "processes": self.engine.world, "accumulate": s.accumulate, "precision": s.precision,
-                "log_every": s.log_every, "data": self.data.fingerprint}  # fmt: skip
+        return {"seed": self.seed, "processes": self.engine.world, "data": self.data.fingerprint, "average": s.average.model_dump(),
+                "accumulate": s.accumulate, "precision": s.precision, "log_every": s.log_every}  # fmt: skip

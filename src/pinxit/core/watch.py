@@ -48,7 +48,8 @@ class Watch:
                 raise NonFiniteError(_line(f"the loss of `{turn.name}` is {float(total)}", turn, clock))
         if thoroughly:
             self._blame()
-            bad = [name for name, buffer in self.game.named_buffers() if not torch.isfinite(buffer).all()]
+            # Of the buffers, those that are saved: a mask of minus infinity is none of them.
+            bad = [name for name, tensor in self.game.state_dict().items() if not torch.isfinite(tensor).all()]
             if bad:
                 raise NonFiniteError(f"buffer `{bad[0]}` is not finite: nothing of this state was saved")
 
@@ -61,7 +62,9 @@ class Watch:
     def replicas(self, engine: Engine, clock: Clock) -> None:
         """Refuse to save replicas that are no longer equal."""
         if engine.drift(self.game):
-            raise RunError(f"the processes' replicas differ at round {clock.step}: an objective changed a weight or buffer itself")
+            raise RunError(
+                f"the processes' replicas differ at round {clock.step}: an objective changed a weight or buffer itself"
+            )
 
 
 def _line(what: str, turn: Turn, clock: Clock) -> str:

@@ -20,7 +20,9 @@ def bernoulli_log_prob(x: Float[Tensor, "n *d"], logits: Float[Tensor, "n *d"]) 
     return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(dim=1)
 
 
-def gaussian_log_prob(x: Float[Tensor, "n *d"], mean: Float[Tensor, "n *d"], log_scale: Float[Tensor, "..."]) -> Float[Tensor, " n"]:
+def gaussian_log_prob(
+    x: Float[Tensor, "n *d"], mean: Float[Tensor, "n *d"], log_scale: Float[Tensor, "..."]
+) -> Float[Tensor, " n"]:
     """The density sum of log N(x; mean, s^2), s = exp(log_scale): -1/2 sum ((x - mean)^2 / s^2 + 2 log s + log 2 pi).
 
     Args:

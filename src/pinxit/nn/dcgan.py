@@ -77,6 +77,6 @@ def _plan(spec: Spec) -> tuple[int, int]:
     """The side of the smallest map and the number of doublings to the image."""
     if spec.continuous or spec.height != spec.width or spec.height not in SIZES:
         got = f"{spec.height}x{spec.width}" if not spec.continuous else "points"
-        raise InputError(f"the dcgan networks take square images of {', '.join(map(str, SIZES))} pixels, not {got}: give --size 64")
+        raise InputError(f"the dcgan networks take square images of {', '.join(map(str, SIZES))} pixels, not {got}: --size 64")
     side = 7 if spec.height == 28 else 4
     return side, (spec.height // side).bit_length() - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -27,7 +28,7 @@ class Maxout(nn.Module):
 def mlp(widths: Sequence[int], activation: type[nn.Module] = nn.ReLU, **options: float) -> nn.Sequential:
     """Linear layers of the given widths (first: input, last: output) with `activation(**options)` between them."""
     layers: list[nn.Module] = []
-    for d_in, d_out in zip(widths, widths[1:], strict=False):
+    for d_in, d_out in pairwise(widths):
         layers += [nn.Linear(d_in, d_out), activation(**options)]
     return nn.Sequential(*layers[:-1])
 
@@ -58,7 +59,9 @@ class MLPDiscriminator(nn.Module):
         dropout: share of each hidden layer that is dropped.
     """
 
-    def __init__(self, spec: Spec, widths: Sequence[int], *, pieces: int = 0, dropout_input: float = 0.0, dropout: float = 0.0) -> None:
+    def __init__(
+        self, spec: Spec, widths: Sequence[int], *, pieces: int = 0, dropout_input: float = 0.0, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         d_in, drop = spec.dim, dropout_input

@@ -76,7 +76,7 @@ class VAE(AbstractGame):
     def __init__(self, config: Config, spec: Spec) -> None:
         super().__init__(config, spec)
         if spec.continuous and config.decoder != "gaussian":
-            raise InputError(f"`decoder` {config.decoder!r} needs images with grey levels, this data is continuous: take gaussian")
+            raise InputError(f"`decoder` {config.decoder!r} needs grey levels, this data is continuous: take gaussian")
         activation = {"relu": nn.ReLU, "tanh": nn.Tanh}[config.activation]
         self.encoder = mlp((spec.dim, *config.hidden, 2 * config.latent), activation)
         self.decoder = mlp((config.latent, *reversed(config.hidden), spec.dim), activation)

