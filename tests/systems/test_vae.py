@@ -116,6 +116,13 @@ def test_dynamic_bits_have_the_grey_level_s_probability():
     assert torch.equal(game(binarise="none").target(X), X)
 
 
+def test_what_is_bounded_is_said_and_grey_levels_in_a_bernoulli_are_no_likelihood():
+    said = {game(decoder=d, binarise=b).measure for d, b in (("bernoulli", "dynamic"), ("bernoulli", "threshold"), ("logistic", "none"))}
+    assert len(said) == 3
+    assert not any("no likelihood" in text for text in said)
+    assert "no likelihood" in game(binarise="none").measure
+
+
 def test_a_generator_decides_the_bound():
     g = game()
     with torch.no_grad():

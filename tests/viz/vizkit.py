@@ -76,6 +76,8 @@ class AutoEncoder(Generator):
     def reconstruct(self, x: Tensor) -> Tensor:
         return x * 0.5 + 0.01 * torch.randn_like(x)  # draws from the default generator, as a careless model might
 
+    measure = "density of toys"
+
     def elbo(self, x: Tensor, *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         noise = torch.randn(len(x), generator=generator)
         return x.flatten(1).sum(1) + 0 * noise, torch.full((len(x),), 2.0)

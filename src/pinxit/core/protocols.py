@@ -138,6 +138,11 @@ class Bound(Protocol):
         """(E log p(x|z), KL) in nats per sample, each (n,); their difference bounds log p(x) from below."""
         ...
 
+    @property
+    def measure(self) -> str:
+        """What p(x) is a probability or density of: numbers of different measures must not be compared."""
+        ...
+
 
 @runtime_checkable
 class Conditional(Protocol):

@@ -61,7 +61,7 @@ class Figures:
         with torch.no_grad(), seeded(seed_of("figures", self.seed)):
             if isinstance(game, protocols.Bound):
                 reconstruction, kl = _bound(game, x.to(game.device), self.seed)
-                one = "one draw of z an image; "
+                one = f"{game.measure}; one draw of z an image; "
                 named += [("ELBO", reconstruction - kl, one), ("E log p(x|z)", reconstruction, one), ("KL", kl, "")]
             if isinstance(game, protocols.Likelihood):
                 exact = torch.cat([game.log_prob(part).double().cpu() for part in x.to(game.device).split(CHUNK)])

@@ -107,6 +107,20 @@ class VAE(AbstractGame):
         z = variational.reparameterise(mu, logvar, noise)
         return self.log_prob_given(x, z), variational.kl_to_standard_normal(mu, logvar)
 
+    @property
+    def measure(self) -> str:
+        """What the bound is a bound of."""
+        match self.config.decoder, self.config.binarise:
+            case "gaussian", _:
+                return "density of pixels in [-1, 1], Gaussian decoder" if not self.spec.continuous else "density, Gaussian decoder"
+            case "logistic", _:
+                return f"probability of {self.spec.levels} grey levels, discretised logistic decoder"
+            case _, "dynamic":
+                return "probability of bits drawn with the grey levels' probabilities (dynamic binarisation), Bernoulli decoder"
+            case _, "threshold":
+                return "probability of bits by the threshold 1/2, Bernoulli decoder"
+        return "grey levels in a Bernoulli decoder: no likelihood, not comparable"
+
     def target(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """What is encoded and scored: the images, or their bits as -1 and 1."""
         if self.config.decoder != "bernoulli" or self.config.binarise == "none":
