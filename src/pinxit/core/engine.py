@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from pinxit.core.config import Settings
-from pinxit.core.errors import InputError
+from pinxit.core.errors import InputError, RunError
 
 
 class Engine:
@@ -67,7 +67,7 @@ class Engine:
         parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         present = torch.tensor([float(p.grad is not None) for p in parameters], device=self.device)
         flat = torch.cat([*(part.reshape(-1) for part in parts), present])
-        dist.all_reduce(flat)
+        _reduce(flat)
         pieces = flat[: -len(parts)].div_(self.world).split([part.numel() for part in parts])
         for p, piece, some in zip(parameters, pieces, flat[-len(parts) :].tolist(), strict=True):
             p.grad = piece.view(p.shape).to(p.dtype) if some else None
@@ -76,7 +76,7 @@ class Engine:
         """`values` averaged over processes."""
         if self.world > 1:
             values = values.clone()
-            dist.all_reduce(values)
+            _reduce(values)
             values /= self.world
         return values
 
@@ -85,7 +85,8 @@ class Engine:
         rows = [torch.empty_like(values) for _ in range(self.world)]
         if self.world == 1:
             return values[None]
-        dist.all_gather(rows, values)
+        with _peers():
+            dist.all_gather(rows, values)
         return torch.stack(rows)
 
     def average_statistics(self, module: nn.Module) -> None:
@@ -96,7 +97,7 @@ class Engine:
         if norms:
             state = [b for m in norms for b in (m.running_mean, m.running_var)]
             flat = torch.cat([b.reshape(-1) for b in state])
-            dist.all_reduce(flat)
+            _reduce(flat)
             for b, piece in zip(state, flat.div_(self.world).split([b.numel() for b in state]), strict=True):
                 b.copy_(piece)
 
@@ -112,8 +113,8 @@ class Engine:
             return False
         mine = torch.stack([_checksum(t) for t in [*module.parameters(), *module.buffers()]])
         low, high = mine.clone(), mine.clone()
-        dist.all_reduce(low, op=dist.ReduceOp.MIN)
-        dist.all_reduce(high, op=dist.ReduceOp.MAX)
+        _reduce(low, dist.ReduceOp.MIN)
+        _reduce(high, dist.ReduceOp.MAX)
         return not torch.equal(low, high)
 
     def greatest(self, number: int) -> int:
@@ -121,12 +122,29 @@ class Engine:
         if self.world == 1:
             return number
         tensor = torch.tensor(number, device=self.device)
-        dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+        _reduce(tensor, dist.ReduceOp.MAX)
         return int(tensor)
 
     def barrier(self) -> None:
         """Wait for the other processes."""
-        self.fabric.barrier()
+        with _peers():
+            self.fabric.barrier()
+
+
+@contextmanager
+def _peers() -> Iterator[None]:
+    """Say in one line that another process is gone: what it died of is its own to say."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise RunError(
+            "another process of this run ended; the last checkpoint is intact, the same command goes on from it"
+        ) from error
+
+
+def _reduce(tensor: Tensor, op: dist.ReduceOp.RedOpType = dist.ReduceOp.SUM) -> None:
+    with _peers():
+        dist.all_reduce(tensor, op=op)
 
 
 def _checksum(tensor: Tensor) -> Tensor:

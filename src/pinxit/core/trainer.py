@@ -186,8 +186,8 @@ class Trainer:
             clock, saved = checkpoint.load(found[-1], self.game, self._averaged.game)
             for name, value in self.terms().items():
                 if saved[name] != value:
-                    raise InputError(f"the run in {self.run_dir} has `{name}` {saved[name]!r}, this command {value!r}: "
-                                     "a resumed run must equal an uninterrupted one; use the old value or a new --run")  # fmt: skip
+                    was = f"the run in {self.run_dir} has `{name}` {saved[name]!r}, this command {value!r}"
+                    raise InputError(f"{was}: a resumed run must equal an uninterrupted one; use the old value or a new --run")
             self.clock = clock
         self.game.zero_grad()  # of a turn that was broken off in this very process
         self.records.rewind(self.clock, saved and saved["records"])
@@ -195,6 +195,5 @@ class Trainer:
 
     def terms(self) -> dict[str, Any]:
         """What must be the same for a resumed run to equal an uninterrupted one."""
-        s = self.settings
-        return {"seed": self.seed, "processes": self.engine.world, "data": self.data.fingerprint, "average": s.average.model_dump(),
-                "accumulate": s.accumulate, "precision": s.precision, "log_every": s.log_every}  # fmt: skip
+        chosen = self.settings.model_dump(include={"accumulate", "precision", "log_every", "average"})
+        return {"seed": self.seed, "processes": self.engine.world, "data": self.data.fingerprint, **chosen}

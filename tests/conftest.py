@@ -1,0 +1,28 @@
+"""Fixtures for every test: a data set in memory, one thread."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+import torch
+
+from pinxit.core.spec import Spec
+from toys._nets import Tiny
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def points() -> Tiny:
+    """Forty-eight points in the plane."""
+    return Tiny(Spec(2, 1, 1, levels=0))
+
+
+@pytest.fixture
+def tiny() -> Callable[..., Tiny]:
+    """Makes a data set of random samples in memory: `tiny(spec, n=48, seed=0)`."""
+    return Tiny
