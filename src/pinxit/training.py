@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +11,7 @@ import yaml
 
 from pinxit import systems
 from pinxit.core import checkpoint, files, trainer
-from pinxit.core.config import Settings
+from pinxit.core.config import Settings, read_file
 from pinxit.core.errors import InputError
 from pinxit.core.game import AbstractGame
 from pinxit.core.protocols import Data, Observer
@@ -81,7 +80,7 @@ class Trainer(trainer.Trainer):
         """Write `config.yaml`, or refuse a folder whose run was another one."""
         path = self.run_dir / "config.yaml"
         if path.exists():
-            old = yaml.safe_load(path.read_text())
+            old = read_file(path)
             for section in ("system", "config", "data", "seed"):
                 if old.get(section) != self.about[section]:
                     what = _difference(section, old.get(section), self.about[section])
@@ -99,7 +98,7 @@ def from_pretrained(path: str | Path) -> AbstractGame:
     """
     path = Path(path)
     if (path / "config.json").exists():
-        about = json.loads((path / "config.json").read_text())
+        about = read_file(path / "config.json")
         weights = path / "model.safetensors"
     else:
         about, weights = _of_run(path)
@@ -114,7 +113,7 @@ def _of_run(path: Path) -> tuple[dict[str, Any], Path]:
     found = checkpoint.every(path / "checkpoints")
     if not (path / "config.yaml").exists() or not found:
         raise InputError(f"no model in {path}: give a run folder (config.yaml, checkpoints/) or one written by save_pretrained")
-    run = yaml.safe_load((path / "config.yaml").read_text())
+    run = read_file(path / "config.yaml")
     spec = {name: run["data"][name] for name in ("channels", "height", "width", "levels", "classes")}
     return {"system": run["system"], "config": run["config"], "spec": spec}, found[-1] / "averaged.safetensors"
 

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -37,9 +38,15 @@ ACCUMULATED = ["critic", "equilibrium", "normed"]
 
 
 def port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    """A free one below the range from which connections take theirs, so that it stays free until it is used."""
+    while True:
+        number = random.SystemRandom().randrange(20000, 32000)
+        with socket.socket() as free:
+            try:
+                free.bind(("127.0.0.1", number))
+            except OSError:
+                continue
+            return number
 
 
 def environment(**more):

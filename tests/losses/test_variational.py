@@ -31,7 +31,7 @@ def test_the_kl_equals_torch_s_summed_over_latents():
 def test_the_kl_equals_monte_carlo():
     mu, logvar = codes(1, 3)
     noise = torch.randn(400_000, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    z = variational.reparameterise(mu, logvar, noise)
+    z = variational.reparameterise(mu.expand(400_000, 3), logvar.expand(400_000, 3), noise)
     log_ratio = (Normal(mu, (logvar / 2).exp()).log_prob(z) - Normal(0.0, 1.0).log_prob(z)).sum(dim=1)
     error = log_ratio.std() / math.sqrt(len(z))
     assert abs(log_ratio.mean() - variational.kl_to_standard_normal(mu, logvar)).item() < 4 * error.item()
@@ -41,7 +41,7 @@ def test_reparameterised_draws_have_the_stated_mean_and_variance():
     """exp(logvar) for exp(logvar / 2) is the classic slip: the variance would be squared."""
     mu, logvar = torch.tensor([[1.5, -2.0]]), torch.tensor([[-1.0, 1.0]])
     noise = torch.randn(200_000, 2, generator=torch.Generator().manual_seed(2))
-    z = variational.reparameterise(mu, logvar, noise)
+    z = variational.reparameterise(mu.expand(200_000, 2), logvar.expand(200_000, 2), noise)
     torch.testing.assert_close(z.mean(dim=0), mu[0], rtol=0, atol=0.02)
     torch.testing.assert_close(z.var(dim=0), logvar[0].exp(), rtol=0.02, atol=0)
 

@@ -117,7 +117,8 @@ def test_dynamic_bits_have_the_grey_level_s_probability():
 
 
 def test_what_is_bounded_is_said_and_grey_levels_in_a_bernoulli_are_no_likelihood():
-    said = {game(decoder=d, binarise=b).measure for d, b in (("bernoulli", "dynamic"), ("bernoulli", "threshold"), ("logistic", "none"))}
+    kinds = (("bernoulli", "dynamic"), ("bernoulli", "threshold"), ("logistic", "none"))
+    said = {game(decoder=d, binarise=b).measure for d, b in kinds}
     assert len(said) == 3
     assert not any("no likelihood" in text for text in said)
     assert "no likelihood" in game(binarise="none").measure

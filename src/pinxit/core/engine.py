@@ -43,6 +43,9 @@ class Engine:
             wanted = f"`accelerator`={settings.accelerator!r} with `devices`={devices}"
             raise InputError(f"{wanted} is not to be had here: {error}; try accelerator cpu, devices 1") from error
         self.fabric.launch()
+        if self.fabric.device.type == "cpu":
+            # Fabric's import has torch look for CUDA by loading NVML, at every optimizer step: a third of a small step.
+            os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
         self.device: torch.device = self.fabric.device
         self.rank: int = self.fabric.global_rank
         self.world: int = self.fabric.world_size
@@ -68,9 +71,11 @@ class Engine:
         present = torch.tensor([float(p.grad is not None) for p in parameters], device=self.device)
         flat = torch.cat([*(part.reshape(-1) for part in parts), present])
         _reduce(flat)
+        # Read back only where it matters: with every gradient here, each has one.
+        some = [1.0] * len(parts) if all(p.grad is not None for p in parameters) else flat[-len(parts) :].tolist()
         pieces = flat[: -len(parts)].div_(self.world).split([part.numel() for part in parts])
-        for p, piece, some in zip(parameters, pieces, flat[-len(parts) :].tolist(), strict=True):
-            p.grad = piece.view(p.shape).to(p.dtype) if some else None
+        for p, piece, given in zip(parameters, pieces, some, strict=True):
+            p.grad = piece.view(p.shape).to(p.dtype) if given else None
 
     def mean(self, values: Tensor) -> Tensor:
         """`values` averaged over processes."""
@@ -93,9 +98,9 @@ class Engine:
         """Average the running statistics of normalisation layers, the one state that a forward pass changes."""
         if self.world == 1:
             return
-        norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._NormBase) and m.running_mean is not None]
-        if norms:
-            state = [b for m in norms for b in (m.running_mean, m.running_var)]
+        norms = (m for m in module.modules() if isinstance(m, nn.modules.batchnorm._NormBase))
+        state = [b for m in norms for b in (m.running_mean, m.running_var) if b is not None]
+        if state:
             flat = torch.cat([b.reshape(-1) for b in state])
             _reduce(flat)
             for b, piece in zip(state, flat.div_(self.world).split([b.numel() for b in state]), strict=True):
@@ -105,7 +110,9 @@ class Engine:
         """Start every process from the first one's parameters and buffers."""
         if self.world > 1:
             for tensor in [*module.parameters(), *module.buffers()]:
-                dist.broadcast(tensor.detach(), src=0)
+                plain = tensor.detach().contiguous()  # gloo takes no channels_last
+                dist.broadcast(plain, src=0)
+                tensor.detach().copy_(plain)
 
     def drift(self, module: nn.Module) -> bool:
         """Whether the replicas differ in any bit of a parameter or buffer."""

@@ -47,10 +47,11 @@ class Records:
         """Close a turn: add its scalars to the interval's sums and return its stats under their own names."""
         for key, value in self._turn.items():
             if value.numel() == 1:
-                count = self._counts.get(key, 0)
-                total = value.reshape(()).float()
-                self._sums[key] = self._sums[key] + total if count else total
-                self._counts[key] = count + 1
+                if key in self._sums:
+                    self._sums[key].add_(value if value.dim() == 0 else value.reshape(()))
+                else:  # a copy: a stat may be a buffer of the game itself
+                    self._sums[key] = value.reshape(()).to(torch.float32, copy=True)
+                self._counts[key] = self._counts.get(key, 0) + 1
         skip = len(turn.player) + 1
         stats = {key[skip:]: value for key, value in self._turn.items()}
         self._turn = {}

@@ -108,7 +108,7 @@ class Trainer:
                 self.watch.check()
                 self.records.close(self.clock)
             self.observe()
-            if last or self.clock.step % settings.save_every == 0 or self.clock.round == stage.rounds:
+            if self.clock.round == stage.rounds or self.clock.step % settings.save_every == 0:
                 self.save()
             if (world == 1 or logs) and (signum := self.engine.greatest(signals.received)):
                 self.save()
@@ -122,14 +122,13 @@ class Trainer:
             if self.clock.round % turn.every:
                 continue
             for repeat in range(turn.repeats):
-                if repeat:
-                    drawn += 1
-                self.play_turn(turn, first if repeat == 0 else next(batches), (number, repeat))
+                drawn += repeat > 0
+                self.play_turn(turn, next(batches) if repeat else first, (number, repeat))
         self.engine.average_statistics(self.game)
         images = self.clock.images + drawn * stage.batch_size
         self._averaged.update(stage.batch_size, images)
-        done = self.clock.round + 1
-        self.clock = replace(self.clock, round=done, step=self.clock.step + 1, images=images, progress=done / stage.rounds)
+        done, step = self.clock.round + 1, self.clock.step + 1
+        self.clock = Clock(self.clock.stage, done, step, images, progress=done / stage.rounds)
 
     def play_turn(self, turn: Turn, batch: Batch, position: tuple[int, int]) -> None:
         """Differentiate the objective by the player's parameters alone, step, project, and tell `after`."""
@@ -150,7 +149,8 @@ class Trainer:
             for group in optimizer.param_groups:
                 group.update(player.schedule(clock))
         optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        for p in parameters:  # what zero_grad does, without its profiler record
+            p.grad = None
         if player.project is not None:
             player.project()
         if turn.after is not None:
@@ -160,9 +160,10 @@ class Trainer:
     def observe(self) -> None:
         """Show the averaged model to the observers whose time it is."""
         last = self.clock.step == self.rounds
-        for observer in self.observers:
-            if last or self.clock.step % observer.every == 0:
-                observer(self.averaged, self.clock, self.records.last)
+        if due := [observer for observer in self.observers if last or self.clock.step % observer.every == 0]:
+            game = self.averaged
+            for observer in due:
+                observer(game, self.clock, self.records.last)
 
     def save(self) -> None:
         """Write a checkpoint, unless its weights are not finite."""

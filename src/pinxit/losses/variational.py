@@ -6,9 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def reparameterise(
-    mu: Float[Tensor, "n d"], logvar: Float[Tensor, "n d"], noise: Float[Tensor, "n d"]
-) -> Float[Tensor, "n d"]:
+def reparameterise(mu: Float[Tensor, "n d"], logvar: Float[Tensor, "n d"], noise: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
     """z = mu + exp(logvar / 2) noise, a draw of N(mu, e^logvar) where noise ~ N(0, I) (Kingma & Welling 2014, section 2.4)."""
     return mu + (0.5 * logvar).exp() * noise
 

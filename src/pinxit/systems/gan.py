@@ -75,7 +75,7 @@ class Config(BaseConfig):
 PRESETS = {
     "paper": Config(),
     "small": Config(
-        generator=(256, 512, 1024), discriminator=(512, 256), maxout=0, dropout_input=0.0, dropout=0.3,
+        generator=(256, 512, 1024), discriminator=(512, 256), maxout=0, dropout_input=0.0, dropout=0.0,
         optimizer="adam", lr=2e-4, rounds=8000,
     ),
     "tiny": Config(

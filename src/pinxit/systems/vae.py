@@ -112,7 +112,7 @@ class VAE(AbstractGame):
         """What the bound is a bound of."""
         match self.config.decoder, self.config.binarise:
             case "gaussian", _:
-                return "density of pixels in [-1, 1], Gaussian decoder" if not self.spec.continuous else "density, Gaussian decoder"
+                return f"density{'' if self.spec.continuous else ' of pixels in [-1, 1]'}, Gaussian decoder"
             case "logistic", _:
                 return f"probability of {self.spec.levels} grey levels, discretised logistic decoder"
             case _, "dynamic":

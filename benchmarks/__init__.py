@@ -1,0 +1,1 @@
+"""Every claim of speed, measured: both sides in one process run, and their ratio."""
