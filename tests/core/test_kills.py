@@ -55,7 +55,10 @@ def test_signals_save_first(tmp_path):
         assert result["differing"] == [], (name, result)
         number = 2 if "SIGINT" in name else 15
         step = 35 if "on a checkpoint" in name else 34
-        if "twice" in name:
+        if "twice" in name and result["first"] == 128 + number:
+            # The second signal came when the first one's save was done: nothing was left to break off.
+            assert result["steps"][-1] == f"step-{step:09d}", (name, result)
+        elif "twice" in name:
             assert result["first"] == (99 if number == 2 else -15), (name, result)
             assert result["steps"][-1] == "step-000000028", (name, result)
             assert number == 15 or result["left"] == [], (name, result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -49,6 +50,8 @@ class Engine:
         self.device: torch.device = self.fabric.device
         self.rank: int = self.fabric.global_rank
         self.world: int = self.fabric.world_size
+        if self.world > 1:
+            atexit.register(_leave)
 
     def autocast(self) -> AbstractContextManager[None]:
         """The precision's context for forward passes."""
@@ -147,6 +150,12 @@ def _peers() -> Iterator[None]:
         raise RunError(
             "another process of this run ended; the last checkpoint is intact, the same command goes on from it"
         ) from error
+
+
+def _leave() -> None:
+    """End the process group before the interpreter: gloo's threads would otherwise abort a process that is done."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _reduce(tensor: Tensor, op: dist.ReduceOp.RedOpType = dist.ReduceOp.SUM) -> None:
