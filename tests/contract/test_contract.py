@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import typing
 from functools import cache
 from pathlib import Path
 
@@ -337,6 +338,21 @@ def test_it_has_tests_of_its_own(system):
     assert (TESTS / "systems" / f"test_{system.replace('-', '_')}.py").exists(), (
         f"write tests/systems/test_{system.replace('-', '_')}.py"
     )
+
+
+@pytest.mark.parametrize("backbone", ["mlp", "dcgan", "resnet"])
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_backbones(system, backbone, tmp_path):
+    """The objective and the backbone are orthogonal: a system that has a choice of backbones plays on each of them."""
+    module, spec = module_of(system), Spec(1, 16, 16, classes=3)
+    choices = (
+        typing.get_args(module.Config.model_fields["backbone"].annotation) if "backbone" in module.Config.model_fields else ()
+    )
+    if backbone not in choices:
+        pytest.skip("its networks are its own")
+    game = module.build(module.PRESETS["tiny"].replace(backbone=backbone, width=4), spec)
+    trainer = trained(shortened(game, 2), Tiny(spec, n=16), tmp_path)
+    assert trainer.averaged.sample(2).shape == (2, *spec.shape)
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

@@ -6,49 +6,48 @@ from torch import nn
 
 from pinxit.core.errors import InputError
 from pinxit.core.spec import Spec
-from pinxit.nn.dcgan import SIZES, DCGANDiscriminator, DCGANGenerator
+from pinxit.nn.dcgan import SIZES, DCGANGenerator, DCGANTrunk
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_size_goes_there_and_back(size, channels):
     spec = Spec(channels, size, size)
-    generator, discriminator = DCGANGenerator(6, 2, spec), DCGANDiscriminator(spec, 2)
+    generator, trunk = DCGANGenerator(6, 2, spec), DCGANTrunk(spec, 2)
     x = generator(torch.randn(3, 6, generator=torch.Generator().manual_seed(0)))
     assert x.shape == (3, channels, size, size)
     assert x.abs().max() <= 1
-    assert discriminator(x).shape == (3,)
+    assert trunk(x).shape == (3, trunk.features)
 
 
 def test_the_paper_s_channels_at_64_pixels():
     """Figure 1: 1024, 512, 256, 128 maps of 4, 8, 16, 32 pixels; the discriminator mirrors them."""
-    generator, discriminator = DCGANGenerator(100, 128, Spec(3, 64, 64)), DCGANDiscriminator(Spec(3, 64, 64), 128)
+    generator, trunk = DCGANGenerator(100, 128, Spec(3, 64, 64)), DCGANTrunk(Spec(3, 64, 64), 128)
     up = [(m.in_channels, m.out_channels) for m in generator.modules() if isinstance(m, nn.ConvTranspose2d)]
-    down = [(m.in_channels, m.out_channels) for m in discriminator.modules() if isinstance(m, nn.Conv2d)]
+    down = [(m.in_channels, m.out_channels) for m in trunk.modules() if isinstance(m, nn.Conv2d)]
     assert up == [(1024, 512), (512, 256), (256, 128), (128, 3)]
     assert down == [(3, 128), (128, 256), (256, 512), (512, 1024)]
 
 
 def test_batch_norm_is_everywhere_but_at_the_image():
     """Batch norm on the generator's output or the discriminator's input makes samples oscillate (section 3)."""
-    generator, discriminator = DCGANGenerator(8, 4, Spec(1, 32, 32)), DCGANDiscriminator(Spec(1, 32, 32), 4)
+    generator, trunk = DCGANGenerator(8, 4, Spec(1, 32, 32)), DCGANTrunk(Spec(1, 32, 32), 4)
     assert isinstance(generator.layers[-1], nn.ConvTranspose2d)
-    kinds = [type(layer) for layer in discriminator.layers]
+    kinds = [type(layer) for layer in trunk.layers]
     assert kinds[1] is nn.LeakyReLU
-    assert kinds[-1] is nn.Linear  # raw logits: a LeakyReLU after it would shrink the negative ones
     convolutions = sum(kind is nn.Conv2d for kind in kinds)
     assert sum(kind is nn.BatchNorm2d for kind in kinds) == convolutions - 1
 
 
 def test_batch_norm_epsilon_is_small_everywhere():
     """A widespread public error passes 0.8, meant as the momentum, as the epsilon."""
-    for net in (DCGANGenerator(8, 4, Spec(1, 32, 32)), DCGANDiscriminator(Spec(1, 32, 32), 4)):
+    for net in (DCGANGenerator(8, 4, Spec(1, 32, 32)), DCGANTrunk(Spec(1, 32, 32), 4)):
         assert all(m.eps < 1e-3 for m in net.modules() if isinstance(m, nn.BatchNorm2d))
 
 
 def test_weights_are_drawn_from_n_0_0_02():
     torch.manual_seed(0)
-    for net in (DCGANGenerator(100, 64, Spec(3, 64, 64)), DCGANDiscriminator(Spec(3, 64, 64), 64)):
+    for net in (DCGANGenerator(100, 64, Spec(3, 64, 64)), DCGANTrunk(Spec(3, 64, 64), 64)):
         for module in net.modules():
             if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
                 tolerance = 4 * 0.02 / (2 * module.weight.numel()) ** 0.5

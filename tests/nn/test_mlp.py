@@ -1,9 +1,10 @@
 """The fully connected networks."""
 
+import pytest
 import torch
 
 from pinxit.core.spec import Spec
-from pinxit.nn.mlp import Maxout, MLPDiscriminator, MLPGenerator, mlp
+from pinxit.nn.mlp import Maxout, MLPGenerator, MLPTrunk, mlp, orthogonal
 
 
 def test_maxout_is_the_greatest_of_its_pieces_unit_by_unit():
@@ -30,17 +31,26 @@ def test_images_are_bounded_and_points_are_not():
     assert p.abs().max() > 1
 
 
-def test_the_discriminator_returns_raw_logits_of_one_dimension():
-    """(n, 1) against (n,) broadcasts silently to (n, n) in a loss."""
-    net = MLPDiscriminator(Spec(1, 4, 4), (8, 8), pieces=3, dropout_input=0.2, dropout=0.5).eval()
-    d = net(torch.randn(9, 1, 4, 4, generator=torch.Generator().manual_seed(0)) * 100)
-    assert d.shape == (9,)
-    assert (d < 0).any() or (d > 1).any()
-
-
 def test_dropout_acts_in_training_only_and_on_the_input_at_its_own_rate():
-    net = MLPDiscriminator(Spec(1, 4, 4), (8,), dropout_input=0.2, dropout=0.5)
+    net = MLPTrunk(Spec(1, 4, 4), (8,), dropout_input=0.2, dropout=0.5)
     rates = [layer.p for layer in net.layers if isinstance(layer, torch.nn.Dropout)]
     assert rates == [0.2, 0.5]
     x = torch.ones(1, 1, 4, 4)
     assert torch.equal(net.eval()(x), net(x))
+
+
+@pytest.mark.parametrize(("activation", "expected"), [("relu", torch.nn.LeakyReLU), ("tanh", torch.nn.Tanh)])
+def test_activation_and_normalisation_of_a_trunk(activation, expected):
+    net = MLPTrunk(Spec(1, 4, 4), (8, 8, 8), activation=activation, normalisation="batch")
+    kinds = [type(layer) for layer in net.layers]
+    assert kinds.count(expected) == 3
+    assert kinds.count(torch.nn.BatchNorm1d) == 2, "the first layer sees the data and has none"
+    assert net.features == 8
+
+
+def test_orthogonal_weights_have_equal_singular_values():
+    net = mlp((6, 6, 4))
+    orthogonal(net, 1.4)
+    for layer in (net[0], net[2]):
+        torch.testing.assert_close(torch.linalg.svdvals(layer.weight), torch.full((len(layer.weight),), 1.4))
+        assert not layer.bias.any()

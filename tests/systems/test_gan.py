@@ -65,11 +65,11 @@ def test_k_discriminator_updates_a_round():
 
 def test_the_authors_schedule():
     g = gan.build(gan.PRESETS["paper"].replace(generator=(8,), discriminator=(8,)), SPEC)
-    assert g.schedule(Clock()) == {"lr": 0.1, "momentum": 0.5}
-    middle = g.schedule(Clock(step=62_500))
+    assert g.schedule(0.1, Clock()) == {"lr": 0.1, "momentum": 0.5}
+    middle = g.schedule(0.1, Clock(step=62_500))
     assert middle["momentum"] == pytest.approx(0.6)
     assert middle["lr"] == pytest.approx(0.1 * math.exp(-62_500 * math.log(1.000004)))
-    late = g.schedule(Clock(step=10_000_000))
+    late = g.schedule(0.1, Clock(step=10_000_000))
     assert late == {"lr": 1e-6, "momentum": pytest.approx(0.7)}
 
 

@@ -51,6 +51,12 @@ def normal(*shape: int, device: torch.device, generator: torch.Generator | None 
     return torch.randn(*shape, device=generator.device, generator=generator).to(device)
 
 
+def uniform(*shape: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
+    """U[-1, 1] of `shape` on `device`, drawn as `normal` draws."""
+    place = device if generator is None else generator.device
+    return (torch.rand(*shape, device=place, generator=generator) * 2 - 1).to(device)
+
+
 class Order:
     """The endless order of a run: batches of indices, every index once an epoch, from any start.
 

@@ -1,7 +1,7 @@
 """The convolutional networks of DCGAN (Radford et al. 2016), for square images of 16, 28, 32, 64 or 128 pixels.
 
     generator      z -> s x s x f 2^(m-1) -> stride-2 transposed convolutions, halving the channels -> image
-    discriminator  its mirror image, of strided convolutions
+    trunk          its mirror image, of strided convolutions
 
 s = 4 (7 for 28 pixels), m = log2(size / s), f the width: 64 pixels and f = 128 give the paper's 1024, 512, 256, 128.
 """
@@ -14,52 +14,56 @@ from torch import Tensor, nn
 
 from pinxit.core.errors import InputError
 from pinxit.core.spec import Spec
+from pinxit.nn.norms import norm
 
 SIZES = (16, 28, 32, 64, 128)
 
 
 class DCGANGenerator(nn.Module):
-    """z (n, latent) to images (n, c, h, w) in [-1, 1]: batch norm and ReLU in every layer but the last, which is tanh."""
+    """z (n, latent) to images (n, c, h, w) in [-1, 1]: normalisation and ReLU in every layer but the last, which is tanh."""
 
-    def __init__(self, latent: int, width: int, spec: Spec) -> None:
+    def __init__(self, latent: int, width: int, spec: Spec, *, normalisation: str = "batch") -> None:
         super().__init__()
-        side, doublings = _plan(spec)
-        channels = width * 2 ** (doublings - 1)
+        side, doublings = plan(spec, "dcgan")
+        channels, plain = width * 2 ** (doublings - 1), normalisation in ("none", "spectral")
         # A transposed convolution of a 1x1 map is a matrix product: this is the same layer, and faster.
-        layers: list[nn.Module] = [nn.Linear(latent, channels * side * side, bias=False), nn.Unflatten(1, (channels, side, side))]
+        layers: list[nn.Module] = [nn.Linear(latent, channels * side * side, bias=plain), nn.Unflatten(1, (channels, side, side))]
         for _ in range(doublings - 1):
-            layers += [nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
-            layers += [nn.ConvTranspose2d(channels, channels // 2, 4, stride=2, padding=1, bias=False)]
+            layers += [*norm(normalisation, channels), nn.ReLU(inplace=True)]
+            layers += [nn.ConvTranspose2d(channels, channels // 2, 4, stride=2, padding=1, bias=plain)]
             channels //= 2
-        layers += [nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
+        layers += [*norm(normalisation, channels), nn.ReLU(inplace=True)]
         layers += [nn.ConvTranspose2d(channels, spec.channels, 4, stride=2, padding=1)]
         self.layers = nn.Sequential(*layers)
         self.apply(initialise)
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n c h w"]:
         """The images of codes."""
         return torch.tanh(self.layers(z))
 
 
-class DCGANDiscriminator(nn.Module):
-    """Images (n, c, h, w) to logits (n,): LeakyReLU(0.2); batch norm in every layer but the first and the last."""
+class DCGANTrunk(nn.Module):
+    """Images (n, c, h, w) to features (n, f): LeakyReLU(0.2); normalisation in every layer but the first."""
 
-    def __init__(self, spec: Spec, width: int) -> None:
+    def __init__(self, spec: Spec, width: int, *, normalisation: str = "batch") -> None:
         super().__init__()
-        side, doublings = _plan(spec)
+        side, doublings = plan(spec, "dcgan")
         layers: list[nn.Module] = [nn.Conv2d(spec.channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
-        channels = width
+        channels, plain = width, normalisation in ("none", "spectral")
         for _ in range(doublings - 1):
-            layers += [nn.Conv2d(channels, channels * 2, 4, stride=2, padding=1, bias=False)]
+            layers += [nn.Conv2d(channels, channels * 2, 4, stride=2, padding=1, bias=plain)]
             channels *= 2
-            layers += [nn.BatchNorm2d(channels), nn.LeakyReLU(0.2, inplace=True)]
-        layers += [nn.Flatten(), nn.Linear(channels * side * side, 1)]
+            layers += [*norm(normalisation, channels), nn.LeakyReLU(0.2, inplace=True)]
+        layers += [nn.Flatten()]
         self.layers = nn.Sequential(*layers)
+        self.features = channels * side * side
         self.apply(initialise)
+        self.to(memory_format=torch.channels_last)
 
-    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
-        """The logits of images."""
-        return self.layers(x).squeeze(1)
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n f"]:
+        """The features of images."""
+        return self.layers(x.contiguous(memory_format=torch.channels_last))
 
 
 def initialise(module: nn.Module) -> None:
@@ -73,10 +77,10 @@ def initialise(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def _plan(spec: Spec) -> tuple[int, int]:
-    """The side of the smallest map and the number of doublings to the image."""
+def plan(spec: Spec, who: str) -> tuple[int, int]:
+    """The side of the smallest map and the number of doublings to the image; InputError for other sizes than `SIZES`."""
     if spec.continuous or spec.height != spec.width or spec.height not in SIZES:
-        got = f"{spec.height}x{spec.width}" if not spec.continuous else "points"
-        raise InputError(f"the dcgan networks take square images of {', '.join(map(str, SIZES))} pixels, not {got}: --size 64")
+        got = f"{spec.height}x{spec.width}" if not spec.continuous else "points: --backbone mlp takes those"
+        raise InputError(f"the {who} networks take square images of {', '.join(map(str, SIZES))} pixels (--size 64), not {got}")
     side = 7 if spec.height == 28 else 4
     return side, (spec.height // side).bit_length() - 1

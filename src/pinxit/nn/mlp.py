@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pinxit.core.spec import Spec
+from pinxit.nn.norms import norm
 
 
 class Maxout(nn.Module):
@@ -34,12 +35,12 @@ def mlp(widths: Sequence[int], activation: type[nn.Module] = nn.ReLU, **options:
 
 
 class MLPGenerator(nn.Module):
-    """z (n, latent) to samples (n, c, h, w): ReLU layers; tanh for images, linear for continuous data."""
+    """z (n, latent) to samples (n, c, h, w): ReLU or tanh layers; tanh at the end for images, linear for continuous data."""
 
-    def __init__(self, latent: int, widths: Sequence[int], spec: Spec) -> None:
+    def __init__(self, latent: int, widths: Sequence[int], spec: Spec, *, activation: type[nn.Module] = nn.ReLU) -> None:
         super().__init__()
         self.shape = spec.shape
-        self.layers = mlp((latent, *widths, spec.dim))
+        self.layers = mlp((latent, *widths, spec.dim), activation)
         self.bounded = not spec.continuous
 
     def forward(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n c h w"]:
@@ -48,30 +49,52 @@ class MLPGenerator(nn.Module):
         return (torch.tanh(x) if self.bounded else x).view(-1, *self.shape)
 
 
-class MLPDiscriminator(nn.Module):
-    """Samples (n, c, h, w) to logits (n,): LeakyReLU(0.2) layers, or maxout; dropout before each layer.
+class MLPTrunk(nn.Module):
+    """Samples (n, c, h, w) to features (n, widths[-1]): LeakyReLU(0.2), tanh or maxout layers; dropout before and after each.
 
     Args:
         spec: of the data.
         widths: of the hidden layers.
-        pieces: linear maps a maxout unit; 0 for LeakyReLU.
+        activation: relu (leaky, as is usual in a discriminator) or tanh.
+        normalisation: of every hidden layer but the first.
+        pieces: linear maps a maxout unit; 0 for `activation`.
         dropout_input: share of the input that is dropped.
         dropout: share of each hidden layer that is dropped.
     """
 
     def __init__(
-        self, spec: Spec, widths: Sequence[int], *, pieces: int = 0, dropout_input: float = 0.0, dropout: float = 0.0
+        self,
+        spec: Spec,
+        widths: Sequence[int],
+        *,
+        activation: str = "relu",
+        normalisation: str = "none",
+        pieces: int = 0,
+        dropout_input: float = 0.0,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         d_in, drop = spec.dim, dropout_input
-        for width in widths:
+        for number, width in enumerate(widths):
             layers += [nn.Dropout(drop)] if drop else []
-            layers += [Maxout(d_in, width, pieces)] if pieces else [nn.Linear(d_in, width), nn.LeakyReLU(0.2)]
+            layers += [Maxout(d_in, width, pieces)] if pieces else [nn.Linear(d_in, width)]
+            layers += norm(normalisation, width, flat=True) if number else []
+            if not pieces:
+                layers.append(nn.LeakyReLU(0.2) if activation == "relu" else nn.Tanh())
             d_in, drop = width, dropout
         layers += [nn.Dropout(drop)] if drop else []
-        self.layers = nn.Sequential(*layers, nn.Linear(d_in, 1))
+        self.layers = nn.Sequential(*layers)
+        self.features = d_in
 
-    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
-        """The logits of samples."""
-        return self.layers(x.flatten(1)).squeeze(1)
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n f"]:
+        """The features of samples."""
+        return self.layers(x.flatten(1))
+
+
+def orthogonal(network: nn.Module, gain: float) -> None:
+    """Orthogonal weights times `gain`, zero biases, in every linear layer (Metz et al. 2017, appendix A: 1.4)."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.orthogonal_(module.weight, gain)
+            nn.init.zeros_(module.bias)

@@ -19,7 +19,7 @@ from typing import Any
 from pinxit.core.config import Config
 from pinxit.core.errors import InputError, near
 
-_LIGHT = ("__future__", "typing", "collections", "enum", "math", "pydantic", "pinxit.core.config")
+_LIGHT = ("__future__", "typing", "collections", "enum", "math", "pydantic", "pinxit.core.config", "pinxit.core.gan_config")
 
 
 @dataclass(frozen=True)

@@ -14,30 +14,31 @@ halvings lead from the image to 4 pixels (7 for 28).
 from __future__ import annotations
 
 from functools import partial
+from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
 from torch.optim import Adam
 
 from pinxit.core.clock import Clock
-from pinxit.core.config import Config as BaseConfig
-from pinxit.core.game import AbstractGame, Batch, Loss, Player, Stage, Turn
-from pinxit.core.rng import normal, seed_of, seeded
+from pinxit.core.game import Batch, Loss, Player, Stage, Turn
+from pinxit.core.gan import AbstractGAN
+from pinxit.core.gan_config import GANConfig, Normalisation
+from pinxit.core.rng import seed_of, seeded
 from pinxit.core.spec import Spec
 from pinxit.losses import adversarial
-from pinxit.nn.dcgan import DCGANDiscriminator, DCGANGenerator
+from pinxit.nn import backbones
 
 
-class Config(BaseConfig):
+class Config(GANConfig):
     """DCGAN."""
 
-    latent: int = Field(100, ge=1)
-    """Dimensions of z ~ N(0, I) (figure 1)."""
+    backbone: Literal["dcgan"] = "dcgan"
+    """The paper's; the system gan plays the same game on others."""
+    normalisation: Normalisation = "batch"
+    """Of the discriminator's hidden layers (section 3)."""
     width: int = Field(128, ge=1)
     """Channels of the largest hidden map; they double at each halving of the size (figure 1)."""
-    lr: float = Field(2e-4, gt=0)
-    """Learning rate of both players (section 4)."""
     betas: tuple[float, float] = (0.5, 0.999)
     """Adam's decay of the moments (section 4)."""
     batch_size: int = Field(128, ge=2)
@@ -53,22 +54,19 @@ PRESETS = {
 }
 
 
-class DCGAN(AbstractGame):
+class DCGAN(AbstractGAN):
     """Two convolutional networks at play."""
+
+    config: Config
 
     def __init__(self, config: Config, spec: Spec) -> None:
         super().__init__(config, spec)
-        self.generator = DCGANGenerator(config.latent, config.width, spec)
-        self.discriminator = DCGANDiscriminator(spec, config.width)
-        self.to(memory_format=torch.channels_last)
+        self.generator = backbones.generator(config, spec)
+        self.discriminator = backbones.score(config, spec)
 
     def players(self) -> dict[str, Player]:
         """Discriminator and generator."""
-        adam = partial(Adam, lr=self.config.lr, betas=self.config.betas, fused=True)
-        return {
-            "discriminator": Player((self.discriminator,), adam, average=False),
-            "generator": Player((self.generator,), adam),
-        }
+        return self.pair("discriminator", self.discriminator, partial(Adam, betas=self.config.betas, fused=True))
 
     def stages(self) -> tuple[Stage, ...]:
         """One update each a round."""
@@ -77,28 +75,15 @@ class DCGAN(AbstractGame):
 
     def discriminator_loss(self, batch: Batch, clock: Clock) -> Loss:
         """L_D, real and generated images normalised apart."""
-        x = batch.images.contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
-            x_fake = self.sample(len(x))
-        d_real, d_fake = self.discriminator(x), self.discriminator(x_fake)
+            x_fake = self.sample(len(batch))
+        d_real, d_fake = backbones.both(self.discriminator, batch.images, x_fake)
         stats = {"D(x)": torch.sigmoid(d_real).mean(), "D(G(z))": torch.sigmoid(d_fake).mean()}
         return Loss(adversarial.discriminator_loss(d_real, d_fake), stats)
 
     def generator_loss(self, batch: Batch, clock: Clock) -> Loss:
         """L_G."""
         return Loss(adversarial.non_saturating_generator_loss(self.discriminator(self.sample(len(batch)))))
-
-    def latents(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
-        """z ~ N(0, I), (n, latent)."""
-        return normal(n, self.config.latent, device=self.device, generator=generator)
-
-    def decode(self, z: Tensor) -> Tensor:
-        """G(z)."""
-        return self.generator(z)
-
-    def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
-        """G(z), z ~ N(0, I)."""
-        return self.generator(self.latents(n, generator=generator))
 
 
 def build(config: Config, spec: Spec, *, seed: int = 0) -> DCGAN:

@@ -1,0 +1,50 @@
+"""What every adversarial system is told besides its objective: its networks and its schedule. No torch here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from pinxit.core.config import Config
+
+
+def _apart(value: str) -> str:
+    if value == "batch":
+        why = "the penalty takes the gradient of each sample's own score, and batch norm mixes samples"
+        raise ValueError(f"{why}: take none, layer or spectral")
+    return value
+
+
+Normalisation = Literal["none", "batch", "layer", "spectral"]
+PerSample = Annotated[Normalisation, AfterValidator(_apart)]
+"""The normalisation of a network whose gradient is penalised."""
+
+
+class GANConfig(Config):
+    """Networks and schedule: the backbone is a matter of the data, the objective one of the system."""
+
+    backbone: Literal["mlp", "dcgan", "resnet"] = "dcgan"
+    """mlp: any data; dcgan (Radford et al. 2016) and resnet (Miyato et al. 2018, table 3): square images."""
+    latent: int = Field(100, ge=1)
+    """Dimensions of z."""
+    prior: Literal["normal", "uniform"] = "normal"
+    """z ~ N(0, I), or U[-1, 1] in every dimension."""
+    width: int = Field(64, ge=1)
+    """dcgan: channels of the largest hidden map, doubled at each halving of the size; resnet: channels of every map."""
+    generator: tuple[int, ...] = (512, 512)
+    """mlp: widths of the generator's hidden layers."""
+    discriminator: tuple[int, ...] = (512, 512)
+    """mlp: widths of the discriminator's hidden layers."""
+    activation: Literal["relu", "tanh"] = "relu"
+    """mlp: relu (LeakyReLU in the discriminator) or tanh."""
+    orthogonal: float = Field(0.0, ge=0)
+    """mlp: gain of an orthogonal initialisation with zero biases; 0 for torch's."""
+    normalisation: Normalisation = "none"
+    """Of the discriminator's hidden layers; spectral normalises all its weights."""
+    lr: float = Field(2e-4, gt=0)
+    """Learning rate of the generator, and of the discriminator times `ttur`."""
+    ttur: float = Field(1.0, gt=0)
+    """Learning rate of the discriminator as a multiple of the generator's (Heusel et al. 2017)."""
+    decay: Literal["none", "linear"] = "none"
+    """Of the learning rates: none, or linear to zero over the run."""
