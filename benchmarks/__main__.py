@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks import harness
 
-NAMES = ("gan_epoch", "vae_pythae", "overhead", "dcgan_flops", "startup", "memory")
+NAMES = ("gan_epoch", "vae_pythae", "overhead", "dcgan_flops", "wgan_gp_epoch", "discriminator", "startup", "memory")
 
 
 def main() -> None:

@@ -1,0 +1,51 @@
+"""A collapse that can be reproduced, and whether the health check names it (bar 2D-3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from experiments import ring
+from experiments.harness import Bar, Experiment, Measured, Run, over
+
+SEEDS = (0, 1, 2)
+UNROLLED = {
+    "objective": "minimax", "latent": 256, "generator": (128, 128), "discriminator": (128, 128), "activation": "tanh",
+    "orthogonal": 1.4, "lr": 1e-3, "ttur": 0.1, "betas": (0.5, 0.999), "decay": "none", "r1": 0.0,
+    "batch_size": 512, "rounds": 8000,
+}  # fmt: skip
+
+
+def measure(model: Any, real: Any, run: Run) -> Measured:
+    """The ring's measures, and the health check's verdict on the averaged generator."""
+    import torch
+
+    from pinxit.diagnostics.health import examine_sampler
+    from pinxit.diagnostics.probes import reference
+
+    verdict = examine_sampler(model, reference(real), 1000, generator=torch.Generator().manual_seed(1))
+    return {**ring.measure(model, real, run), "verdict": verdict.state, "named": list(verdict.dropped), "line": verdict.line}
+
+
+def bars(results: list[Measured]) -> list[Bar]:
+    """2D-3."""
+    modes, verdicts = over(results, "modes", "minimax"), over(results, "verdict", "minimax")
+    collapsed = [k for k, count in enumerate(modes) if count <= 4]
+    return [
+        Bar("2D-3 collapse", "<= 4 modes in at least 2 of 3 seeds", modes, len(collapsed) >= 2),
+        Bar(
+            "2D-3 flagged",
+            "the health check says collapsed wherever modes <= 4",
+            verdicts,
+            all(verdicts[k] == "collapsed" for k in collapsed),
+        ),
+    ]
+
+
+EXPERIMENT = Experiment(
+    "collapse",
+    """Ring of 8 Gaussians; minimax GAN with the networks of Unrolled GAN (2 x 128 tanh, orthogonal 1.4, z of 256), Adam beta1
+    0.5, rates 1e-4 of the discriminator and 1e-3 of the generator, batch 512, no unrolling; measures as in `ring`.""",
+    [Run(f"minimax-s{seed}", "gan", "ring", "points", seed, UNROLLED) for seed in SEEDS],
+    measure,
+    bars,
+)
