@@ -12,7 +12,7 @@ import torch
 from jaxtyping import install_import_hook
 
 # The shapes written in the signatures of the equations and layers are checked in tests, at every call.
-CHECKED = install_import_hook(["pinxit.losses", "pinxit.nn"], "beartype.beartype")
+CHECKED = install_import_hook(["pinxit.losses", "pinxit.nn", "pinxit.metrics"], "beartype.beartype")
 
 from pinxit.core.spec import Spec
 from toys._nets import Tiny

@@ -23,8 +23,9 @@ MAY = {
     "data": {"core"},
     "viz": {"core"},
     "metrics": {"core", "viz", "data"},
-    "diagnostics": {"core", "losses", "metrics", "viz"},
-    "theory": {"core", "losses", "viz"},
+    "diagnostics": {"core", "losses", "nn", "metrics", "viz"},
+    "theory": {"core", "losses", "nn", "viz", "metrics", "diagnostics"},
+    "conformance": {"core", "losses", "nn", "systems", "data", "metrics"},
     "observers": {"core", "viz", "metrics", "diagnostics"},
     "evaluation": {"core", "data", "metrics", "viz"},
     "training": {"core", "data", "systems", "observers"},
@@ -44,6 +45,7 @@ MAY = {
         "evaluation",
         "playground",
         "theory",
+        "conformance",
     },
 }
 
@@ -84,7 +86,13 @@ def test_the_graph_of_layers_has_no_cycle():
 
 
 def test_only_the_command_line_and_training_know_systems():
-    assert {layer(path) for path in FILES if "systems" in imported(path)} <= {"systems", "training", "cli", "__init__"}
+    assert {layer(path) for path in FILES if "systems" in imported(path)} <= {
+        "systems",
+        "training",
+        "cli",
+        "conformance",
+        "__init__",
+    }
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
@@ -107,7 +115,7 @@ def test_sizes(path):
 
 TEXTS = [
     path
-    for folder in ("src", "tests", "scripts", "benchmarks", "docs")
+    for folder in ("src", "tests", "scripts", "benchmarks", "experiments", "docs")
     for path in (ROOT / folder).rglob("*")
     if path.suffix in (".py", ".md", ".toml", ".yaml", ".yml", ".json", ".html", ".js") and path != Path(__file__)
 ] + [path for path in ROOT.glob("*") if path.suffix in (".md", ".toml") or path.name == "Makefile"]

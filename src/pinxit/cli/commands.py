@@ -35,6 +35,9 @@ COMMANDS = {
     "reconstruct": Command("Show images beside their reconstructions.", options.Reconstruct, "pictures", "reconstruct"),
     "info": Command("Tell what a run is and how far it got.", options.Info, "shelf", "show_run"),
     "demo": Command("Train three systems on the bundled images and write a page about them.", options.Demo, "demo", "demo"),
+    "conformance": Command(
+        "Compare our code with the mistakes of public code, by measurement.", options.Conformance, "conformance", "show"
+    ),
     "completion": Command("Print a completion script for a shell.", options.Completion, "commands", "completion"),
 }
 DATA = {

@@ -127,6 +127,13 @@ class Demo(Config):
     """Decides every random number."""
 
 
+class Conformance(Config):
+    """Measure our implementation beside the mistakes of public GAN code, each planted in its place."""
+
+    only: str | None = None
+    """One row of the table, in full; None is the whole table."""
+
+
 class Completion(Config):
     """Print the completion script of a shell: `source <(pinxit completion bash)`."""
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pinxit.core.game import AbstractGame, Batch
 
 
+@runtime_checkable
 class Data(Protocol):
     """A data set: pure functions of indices, so that the order of a run is a function of (seed, images shown)."""
 
@@ -150,4 +151,13 @@ class Conditional(Protocol):
 
     def sample_class(self, labels: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One sample a label: (n,) int64 to (n, c, h, w)."""
+        ...
+
+
+@runtime_checkable
+class Matches(Protocol):
+    """Judges whether a sample is of a class."""
+
+    def match(self, x: Tensor, labels: Tensor) -> Tensor:
+        """A logit for each pair of a sample (n, c, h, w) and a label (n,) int64, (n,)."""
         ...

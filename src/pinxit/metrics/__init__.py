@@ -1,0 +1,1 @@
+"""Measures of samples against data: modes, transport, neighbours, classifiers; each says its protocol and its floor."""
