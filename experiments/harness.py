@@ -79,6 +79,7 @@ def play(experiment: Experiment, name: str, runs: Path) -> None:
     settings = Settings(accelerator="cpu", save_every=2000, log_every=200).replace(**experiment.settings)
     trainer = Trainer(game, real, folder, seed=run.seed, settings=settings)
     model = trainer.fit()
+    trained = time.process_time()  # of this process: less than the whole where a run was resumed
     started = time.perf_counter()
     with torch.no_grad():
         measured = experiment.measure(model, real, run)
@@ -93,6 +94,7 @@ def play(experiment: Experiment, name: str, runs: Path) -> None:
         "images": trainer.clock.images,
         "parameters": sum(p.numel() for p in game.parameters()),
         "training_seconds": round(seconds(folder / "timing.json"), 1),
+        "cpu_seconds": round(trained, 1),
         "measuring_seconds": round(time.perf_counter() - started, 1),
         "last interval": {key: round(value, 5) for key, value in trainer.records.last.items()},
     }
