@@ -52,9 +52,9 @@ def bars(results: list[Measured]) -> list[Bar]:
 
 EXPERIMENT = Experiment(
     "vanishing",
-    """DCGAN of width 24 on fashion-mini after 1, 3 and 6 epochs; its averaged generator frozen; fresh discriminators (logistic and
-    least squares, batch norm) and a fresh critic with gradient penalty (no norm) trained 1,000 steps at batch 64; norms of the
-    generator's gradient on 256 fixed codes; accuracy on 256 held-out images and as many samples.""",
+    """DCGAN of width 24 on fashion-mini after 1, 3 and 6 epochs; its averaged generator frozen; fresh discriminators (logistic
+    and least squares, batch norm) and a fresh critic with gradient penalty (no norm) trained 1,000 steps at batch 64; norms of
+    the generator's gradient on 256 fixed codes; accuracy on 256 held-out images and as many samples.""",
     [
         Run(f"epochs-{epochs}-s0", "dcgan", "fashion-mini", "small", 0, {**NETWORKS, "rounds": ROUNDS * epochs})
         for epochs in EPOCHS
