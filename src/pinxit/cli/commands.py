@@ -34,6 +34,7 @@ COMMANDS = {
     "interpolate": Command("Walk through the latent space of a trained model.", options.Interpolate, "pictures", "interpolate"),
     "reconstruct": Command("Show images beside their reconstructions.", options.Reconstruct, "pictures", "reconstruct"),
     "info": Command("Tell what a run is and how far it got.", options.Info, "shelf", "show_run"),
+    "theory": Command("Compute a figure of the theory lab: its numbers and its picture.", options.Theory, "theory", "theory"),
     "demo": Command("Train three systems on the bundled images and write a page about them.", options.Demo, "demo", "demo"),
     "conformance": Command(
         "Compare our code with the mistakes of public code, by measurement.", options.Conformance, "conformance", "show"

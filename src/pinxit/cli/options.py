@@ -127,6 +127,19 @@ class Demo(Config):
     """Decides every random number."""
 
 
+class Theory(Config):
+    """Compute a figure of the theory lab: its numbers to the screen, its picture to a file."""
+
+    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
+    """A figure's name; `list` to see them, `all` to make them all."""
+    out: Path | None = None
+    """The picture (.png), of all the folder; None is theory-NAME.png, of all theory/."""
+    numbers: Path | None = None
+    """A .json file for the numbers, beside the command that gives them."""
+    seed: int = Field(0, ge=0)
+    """Decides the samples and the weights that training starts from."""
+
+
 class Conformance(Config):
     """Measure our implementation beside the mistakes of public GAN code, each planted in its place."""
 

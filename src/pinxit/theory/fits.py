@@ -1,0 +1,83 @@
+"""One Gaussian q = N(mu, s^2) fitted to a mixture p on the line, by either direction of the divergence.
+
+KL(p || q)   least where q has p's mean and variance: it covers every mode (maximum likelihood)
+KL(q || p)   has a minimum at every mode that is far enough from the others: it seeks one
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pinxit.core.errors import InputError
+from pinxit.theory import densities
+from pinxit.theory.densities import Mixture
+
+REACH, NODES = 10.0, 2001
+"""Expectations under q are by the trapezoidal rule on this many points of z = (x - mu)/s in [-REACH, REACH]."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A Gaussian and what it costs: the divergence that it minimises, in nats."""
+
+    mean: float
+    scale: float
+    divergence: float
+
+    @property
+    def density(self) -> Mixture:
+        """As a density."""
+        return Mixture.of([self.mean], self.scale)
+
+
+def forward(p: Mixture) -> Fit:
+    """argmin KL(p || q): the moments of p, since the log of q is linear in (x, x^2)."""
+    mean, scale = float(p.mean[0]), math.sqrt(float(p.covariance[0, 0]))
+    return Fit(mean, scale, densities.kl(p, Mixture.of([mean], scale)).value)
+
+
+def reverse_kl(mean: Tensor, log_scale: Tensor, p: Mixture) -> Tensor:
+    """KL(q || p) = -log(s sqrt(2 pi e)) - E_q log p by quadrature, differentiable in mu and log s."""
+    z = torch.linspace(-REACH, REACH, NODES, dtype=torch.float64)
+    weights = torch.softmax(-0.5 * z.square(), dim=0)
+    x = mean + log_scale.exp() * z
+    components = torch.from_numpy(np.log(p.weights)) - _energies(x, p)
+    expected = weights @ torch.logsumexp(components, dim=1)
+    return -log_scale - 0.5 * math.log(2 * math.pi * math.e) - expected
+
+
+def reverse(p: Mixture, mean: float, scale: float) -> Fit:
+    """A local minimum of KL(q || p), found from N(mean, scale^2) by L-BFGS."""
+    if p.dim != 1:
+        raise InputError(f"the mixture has {p.dim} dimensions: fits are of densities on the line")
+    at = torch.tensor([mean, math.log(scale)], dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([at], max_iter=500, tolerance_grad=1e-11, tolerance_change=1e-14, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = reverse_kl(at[0], at[1], p)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)  # type: ignore[arg-type]
+    found = at.detach()
+    return Fit(float(found[0]), float(found[1].exp()), float(reverse_kl(found[0], found[1], p)))
+
+
+def best_reverse(p: Mixture) -> Fit:
+    """The least KL(q || p) found from every component and from the mixture's moments."""
+    wide = forward(p)
+    starts = [(float(m[0]), math.sqrt(float(c[0, 0]))) for m, c in zip(p.means, p.covariances, strict=True)]
+    return min((reverse(p, *start) for start in [*starts, (wide.mean, wide.scale)]), key=lambda fit: fit.divergence)
+
+
+def _energies(x: Tensor, p: Mixture) -> Tensor:
+    """-log of every component's density without its weight, (n, k)."""
+    means = torch.from_numpy(p.means[:, 0])
+    scales = torch.from_numpy(np.sqrt(p.covariances[:, 0, 0]))
+    return 0.5 * ((x[:, None] - means) / scales).square() + scales.log() + 0.5 * math.log(2 * math.pi)
