@@ -320,6 +320,7 @@ def test_presets(system):
     module = module_of(system)
     light = systems.presets(system)
     assert {"paper", "small", "tiny"} <= set(light) == set(module.PRESETS)
+    assert systems.preset_names(system) == list(module.PRESETS)
     for name, preset in module.PRESETS.items():
         assert light[name].model_dump() == preset.model_dump()
         specs = [spec for spec in (home(system), *SPECS.values()) if fitting(preset, module, spec)]

@@ -1,6 +1,8 @@
 """Two processes over gloo: equal to each other and, exactly, to a reference that plays both in one."""
 
 import importlib
+import importlib.util
+import math
 import os
 import random
 import signal
@@ -8,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ import torch
 
 from pinxit.core import checkpoint
 from pinxit.core.errors import InputError
+from pinxit.core.rng import seed_of
 from toys._nets import Tiny
 from toys._play import PLANE, Replicas, differing, of_folder, trained
 
@@ -75,12 +79,69 @@ def played(tmp_path_factory):
     folder = tmp_path_factory.mktemp("torchrun")
     (folder / "2").mkdir()
     done(torchrun(folder, 1, 0, 1, *TOYS))
-    done(torchrun(folder / "2", 1, 4, 2, *ACCUMULATED))
+    done(torchrun(folder / "2", 1, 4, 2, *ACCUMULATED, "pool"))
     return folder
 
 
 def ranks(folder, toy):
     return [torch.load(folder / f"{toy}-rank{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+class Measuring(Replicas):
+    """Keeps the norm of every mean gradient, and hands `after` the fakes of all replicas, its draws seeded by the place."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.norms, self.parts = [], {}
+
+    def average(self, replicas):
+        super().average(replicas)
+        self.norms.append(math.sqrt(sum(float(p.grad.double().square().sum()) for p in replicas[0] if p.grad is not None)))
+
+    def differentiate(self, turn, players, share, clock, place):
+        """With every micro-batch's fakes: the yardstick's own stats are means."""
+        fakes, objective = [], turn.objective
+
+        def kept(batch, clock):
+            loss = objective(batch, clock)
+            fakes.append(loss.stats.get("x_fake", torch.zeros(0)).detach())
+            return loss
+
+        stats = super().differentiate(replace(turn, objective=kept), players, share, clock, place)
+        return {**stats, "x_fake": torch.cat(fakes)}
+
+    def step(self, turn, player, optimizer, clock, stats):
+        whole = {"x_fake": torch.cat([s["x_fake"] for s in stats])}
+        torch.manual_seed(seed_of(self.seed, clock.stage, clock.round, 0, 0, "after"))
+        super().step(
+            replace(turn, after=turn.after and (lambda means: turn.after({**means, **whole}))), player, optimizer, clock, stats
+        )
+
+
+def test_a_pool_of_both_processes_samples(played):
+    """`after` sees the fakes of both, in the order of the processes, and draws alike in both."""
+    spec = importlib.util.spec_from_file_location("pool", Path(DRIVER).with_name("pool.py"))
+    pool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pool)
+    first, second = ranks(played / "2", "pool")
+    assert differing(first["kept"], second["kept"]) == []
+    twin = Measuring(pool.build(pool.PRESETS["tiny"], PLANE), 2, 4, 2).fit(Tiny(PLANE))
+    assert twin.pool.flatten(1).any(dim=1).sum() > len(twin.pool) / 2
+    expected = {f"8/{name}": t for name, t in twin.state_dict().items()}
+    assert differing(expected, {key: value for key, value in first["kept"].items() if key in expected}) == []
+
+
+@pytest.mark.parametrize(("toy", "seed", "accumulate"), [("clipping", 0, 1), ("growth", 0, 1), ("normed", 4, 2)])
+def test_gradient_norms_are_of_the_mean_gradient(played, toy, seed, accumulate):
+    """Of the last round: the two norms that the reference takes of the gradients it averages itself."""
+    module = importlib.import_module(f"toys.{toy}")
+    twin = Measuring(module.build(module.PRESETS["tiny"], PLANE), 2, seed, accumulate)
+    twin.fit(Tiny(PLANE))
+    turns = [turn for turn in twin.games[0].stages()[-1].turns for _ in range(turn.repeats)]
+    last = ranks(played / "2" if accumulate == 2 else played, toy)[0]["last"]
+    for player in {turn.player for turn in turns}:
+        own = [norm for turn, norm in zip(turns, twin.norms[-len(turns) :], strict=True) if turn.player == player]
+        assert last[f"{player}/gradient"] == pytest.approx(sum(own) / len(own), rel=1e-5)
 
 
 def reference(toy, seed, accumulate):

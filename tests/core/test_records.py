@@ -64,6 +64,32 @@ def test_state_survives_a_round_trip(tmp_path):
     assert one.last["a/loss"] == pytest.approx((0.1 + 0.2 + 9) / 4)
 
 
+def test_micro_batches_of_a_tensor_are_joined_in_order(tmp_path):
+    from pinxit.core.game import Loss, Turn
+
+    def a_loss(batch, clock): ...
+
+    turn, records = Turn("a", a_loss), Records(tmp_path / "m", ENGINE)
+    for part in torch.arange(12.0).view(6, 2).split(2):
+        records.add(turn, Loss(torch.tensor(3.0), {"x_fake": part, "s": part.sum()}), 3)
+    stats = records.end(turn)
+    assert torch.equal(stats["x_fake"], torch.arange(12.0).view(6, 2))
+    assert stats["s"] == 66 / 3
+    assert set(records.close(Clock())) == {"a/loss", "a/s"}
+
+
+def test_stats_are_shared_out_whole(tmp_path):
+    """Scalars become their mean over processes, larger tensors one batch, process after process; as they are for one."""
+    x = torch.arange(4.0).view(2, 2)
+    stats = {"x_fake": x, "s": torch.tensor(1.0), "t": torch.tensor([5.0])}
+    assert Records(tmp_path / "m", ENGINE).shared(stats) is stats
+    two = SimpleNamespace(rank=1, world=2, mean=lambda v: v + 0.5, gather=lambda v: torch.stack((v, v + 100)))
+    found = Records(tmp_path / "m", two).shared(stats)
+    assert list(found) == list(stats)
+    assert torch.equal(found["x_fake"], torch.cat((x, x + 100)))
+    assert (found["s"], found["t"]) == (1.5, 5.5)
+
+
 def test_a_folder_that_is_none(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="can't write"):

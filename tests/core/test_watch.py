@@ -10,6 +10,7 @@ from torch import nn
 from torch.optim import SGD, Adam
 
 from pinxit.core import checkpoint
+from pinxit.core.config import Settings
 from pinxit.core.errors import NonFiniteError
 from pinxit.core.game import Batch, Loss, Player, Stage, Turn
 from pinxit.core.trainer import Trainer
@@ -64,6 +65,75 @@ def test_it_stops_and_names_player_objective_and_place(tmp_path, points, how, wh
     last = checkpoint.every(tmp_path / "checkpoints")[-1]
     assert last.name == "step-000000008"
     assert all(v.isfinite().all() for k, v in of_folder(tmp_path).items() if k.startswith(("game", "averaged")))
+
+
+def clipped(at=5, rounds=12, repeats=1):
+    """A clipped critic on plain descent, whose slope is infinite from round `at` on: clipping makes its weights finite."""
+    torch.manual_seed(1)
+    game = Custom(a=nn.Linear(2, 1), b=nn.Linear(2, 1))
+
+    def a_loss(batch, clock):
+        return Loss(game.a(batch.images.flatten(1)).square().mean())
+
+    def b_loss(batch, clock):
+        value = game.b(batch.images.flatten(1)).mean()
+        # A root at zero: the value is finite, the slope is not.
+        return Loss(value + (game.b.weight - game.b.weight.detach()).sum().sqrt() if clock.round >= at else value)
+
+    @torch.no_grad()
+    def clip():
+        for p in game.b.parameters():
+            p.clamp_(-0.01, 0.01)
+
+    descent = partial(SGD, lr=0.1)
+    players = {"a": Player((game.a,), descent), "b": Player((game.b,), descent, project=clip)}
+    return game.declare(players, Stage((Turn("b", b_loss, repeats=repeats), Turn("a", a_loss)), rounds, 8))
+
+
+@pytest.mark.parametrize("log_every", [1, 100])
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_clipping_does_not_hide_a_bad_gradient(tmp_path, points, log_every, repeats):
+    with pytest.raises(NonFiniteError) as caught:
+        trained(clipped(repeats=repeats), points, tmp_path, save_every=2, log_every=log_every)
+    expected = "the gradient of `b/loss` is not finite (player `b`, objective `b/loss`, stage 0, round 5)"
+    assert str(caught.value).startswith(expected), caught.value
+    assert checkpoint.every(tmp_path / "checkpoints")[-1].name == "step-000000004"
+
+
+def test_a_bad_gradient_under_clipping_is_found_without_a_read_back_a_step(tmp_path, points):
+    """As on an accelerator: read at the interval, and named after the round that it came from; nothing of it is saved."""
+    trainer = Trainer(clipped(at=9), points, tmp_path, settings=Settings(log_every=6, save_every=4))
+    trainer.watch.every = 6
+    with pytest.raises(NonFiniteError, match="the gradient of `b/loss` is not finite .*round 9"):
+        trainer.fit()
+    assert checkpoint.every(tmp_path / "checkpoints")[-1].name == "step-000000008"
+    assert trainer.clock.step == 12
+
+
+def test_a_bad_gradient_under_clipping_in_the_very_last_turn_is_not_saved(tmp_path, points):
+    game = clipped(at=11)
+    players, (stage,) = game.declared
+    game.declare(players, replace(stage, turns=stage.turns[::-1]))
+    with pytest.raises(NonFiniteError, match="the gradient of `b/loss` is not finite .*round 11"):
+        trained(game, points, tmp_path, save_every=4)
+    assert checkpoint.every(tmp_path / "checkpoints")[-1].name == "step-000000008"
+
+
+def test_a_projection_alone_is_no_reason_to_stop(tmp_path, points):
+    assert trained(clipped(at=99), points, tmp_path).clock.step == 12
+
+
+def test_a_huge_gradient_under_clipping_is_no_reason_to_stop(tmp_path, points):
+    """Its square is beyond float32, it is not."""
+    game = clipped(at=99)
+    players, (stage,) = game.declared
+    objective = stage.turns[0].objective
+
+    def b_loss(batch, clock):
+        return Loss(objective(batch, clock).total * 1e25)
+
+    game.declare(players, replace(stage, turns=(Turn("b", b_loss), stage.turns[1])))
+    assert trained(game, points, tmp_path).clock.step == 12
 
 
 @pytest.mark.parametrize("how", ["nan", "sqrt"])

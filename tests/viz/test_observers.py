@@ -46,6 +46,8 @@ COMMON = {
     "figures.json",
     "timing.json",
     "metrics.jsonl",
+    "health.json",
+    "health.jsonl",
 }
 
 
@@ -73,6 +75,8 @@ def test_what_cannot_be_drawn_still_has_figures_and_a_report(tmp_path):
         "figures.json",
         "timing.json",
         "metrics.jsonl",
+        "health.json",
+        "health.jsonl",
     }
 
 

@@ -18,7 +18,7 @@ def show_systems(_: options.Nothing) -> None:
     rows = []
     for name in systems.names():
         about = systems.about(name)
-        rows.append((name, about.title, about.authors, str(about.year), " ".join(systems.presets(name))))
+        rows.append((name, about.title, about.authors, str(about.year), " ".join(systems.preset_names(name))))
     table(("system", "title", "authors", "year", "presets"), rows)
 
 

@@ -90,9 +90,10 @@ class Engine:
 
     def gather(self, values: Tensor) -> Tensor:
         """Every process's `values`, a row each."""
-        rows = [torch.empty_like(values) for _ in range(self.world)]
         if self.world == 1:
             return values[None]
+        values = values.contiguous()
+        rows = [torch.empty_like(values) for _ in range(self.world)]
         with _peers():
             dist.all_gather(rows, values)
         return torch.stack(rows)

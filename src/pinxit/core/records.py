@@ -32,7 +32,7 @@ class Records:
         self._counts: dict[str, int] = {}
 
     def add(self, turn: Turn, loss: Loss, parts: int) -> None:
-        """Take in one of the `parts` micro-batches of a turn."""
+        """Take in one of the `parts` micro-batches of a turn: scalars are averaged over them, larger tensors joined."""
         for key, value in ((turn.name, loss.total), *((f"{turn.player}/{key}", v) for key, v in loss.stats.items())):
             value = value.detach()
             if value.numel() == 1 and not value.is_floating_point():
@@ -41,29 +41,41 @@ class Records:
                 value = value / parts
                 if key in self._turn:
                     value = value + self._turn[key]
+            elif key in self._turn:
+                value = torch.cat((self._turn[key], value))
             self._turn[key] = value
 
     def end(self, turn: Turn) -> Stats:
         """Close a turn: add its scalars to the interval's sums and return its stats under their own names."""
         for key, value in self._turn.items():
             if value.numel() == 1:
-                if key in self._sums:
-                    self._sums[key].add_(value if value.dim() == 0 else value.reshape(()))
-                else:  # a copy: a stat may be a buffer of the game itself
-                    self._sums[key] = value.reshape(()).to(torch.float32, copy=True)
-                self._counts[key] = self._counts.get(key, 0) + 1
+                self.note(key, value)
         skip = len(turn.player) + 1
         stats = {key[skip:]: value for key, value in self._turn.items()}
         self._turn = {}
         return stats
 
+    def note(self, key: str, value: Tensor) -> None:
+        """Add a number to the sum of `key` over the interval."""
+        if key in self._sums:
+            self._sums[key].add_(value if value.dim() == 0 else value.reshape(()))
+        else:  # a copy: a stat may be a buffer of the game itself
+            self._sums[key] = value.reshape(()).to(torch.float32, copy=True)
+        self._counts[key] = self._counts.get(key, 0) + 1
+
     def shared(self, stats: Stats) -> Stats:
-        """Scalars averaged over processes, so that state made from them stays equal; larger tensors as they are."""
-        scalars = [key for key, value in stats.items() if value.numel() == 1]
-        if self.engine.world == 1 or not scalars:
+        """The same in every process, so that state made from it stays equal: scalars averaged, larger tensors joined.
+
+        A tensor of more than one element is a batch (an image pool's fakes): the processes' shares follow one another.
+        """
+        if self.engine.world == 1:
             return stats
-        means = self.engine.mean(torch.stack([stats[key].reshape(()).float() for key in scalars]))
-        return {**stats, **dict(zip(scalars, means, strict=True))}
+        scalars = [key for key, value in stats.items() if value.numel() == 1]
+        found = {key: value if key in scalars else self.engine.gather(value).flatten(0, 1) for key, value in stats.items()}
+        if scalars:
+            means = self.engine.mean(torch.stack([stats[key].reshape(()).float() for key in scalars]))
+            found.update(zip(scalars, means, strict=True))
+        return found
 
     def close(self, clock: Clock) -> dict[str, float]:
         """Close the interval: one read-back, one line, the means."""

@@ -20,6 +20,7 @@ from pinxit.core.protocols import Data, Observer
 from pinxit.core.records import Records
 from pinxit.core.rng import Order, seed_device, seed_of
 from pinxit.core.signals import Signals
+from pinxit.core.steps import gradient_norm, last_of_interval, measured, step
 from pinxit.core.watch import Watch
 
 
@@ -56,7 +57,7 @@ class Trainer:
         self._averaged = Averaged(game, self.players, settings.average.half_life, settings.average.ramp)
         self.parameters = {name: player.parameters() for name, player in self.players.items()}
         self.optimizers: dict[str, Optimizer] = {}
-        self.clock = Clock()
+        self.clock, self.measured = Clock(), frozenset[str]()
         self.observers = list(observers) if self.engine.rank == 0 else []
         self.records = Records(self.run_dir / "metrics.jsonl", self.engine)
         self.watch = Watch(game, self.players, every=1 if self.engine.device.type == "cpu" else settings.log_every)
@@ -92,6 +93,7 @@ class Trainer:
     def play_stage(self, index: int, saved: dict[str, Any] | None, signals: Signals) -> None:
         """Play what is left of stage `index`, with fresh optimizers or the saved ones."""
         stage, settings = self.stages[index], self.settings
+        self.measured = measured(stage)
         if self.clock.stage != index:
             self.clock = replace(self.clock, stage=index, round=0, progress=0.0)
         self.optimizers = {name: player.optimizer(self.parameters[name]) for name, player in self.players.items()}
@@ -127,11 +129,11 @@ class Trainer:
         self.engine.average_statistics(self.game)
         images = self.clock.images + drawn * stage.batch_size
         self._averaged.update(stage.batch_size, images)
-        done, step = self.clock.round + 1, self.clock.step + 1
-        self.clock = Clock(self.clock.stage, done, step, images, progress=done / stage.rounds)
+        done = self.clock.round + 1
+        self.clock = Clock(self.clock.stage, done, self.clock.step + 1, images, progress=done / stage.rounds)
 
     def play_turn(self, turn: Turn, batch: Batch, position: tuple[int, int]) -> None:
-        """Differentiate the objective by the player's parameters alone, step, project, and tell `after`."""
+        """Differentiate the objective by the player's parameters alone, step, and tell `after`."""
         player, parameters, optimizer = self.players[turn.player], self.parameters[turn.player], self.optimizers[turn.player]
         clock, parts = self.clock, self.settings.accumulate
         for part, micro in enumerate(batch.split(parts) if parts > 1 else (batch,)):
@@ -145,15 +147,12 @@ class Trainer:
             self.records.add(turn, loss, parts)
         stats = self.records.end(turn)
         self.engine.average_gradients(parameters)
-        if player.schedule is not None:
-            for group in optimizer.param_groups:
-                group.update(player.schedule(clock))
-        optimizer.step()
-        for p in parameters:  # what zero_grad does, without its profiler record
-            p.grad = None
-        if player.project is not None:
-            player.project()
+        self.watch.gradient(turn, clock, parameters)
+        if turn.name in self.measured and last_of_interval(turn, clock, self.settings.log_every, self.rounds):
+            self.records.note(f"{turn.player}/gradient", gradient_norm(parameters))
+        step(player, parameters, optimizer, clock)
         if turn.after is not None:
+            seed_device(seed_of(self.seed, clock.stage, clock.round, *position, "after"), self.engine.device)
             turn.after(self.records.shared(stats))
         self.watch.moved(turn, clock)
 

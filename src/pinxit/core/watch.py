@@ -3,49 +3,59 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pinxit.core.clock import Clock
 from pinxit.core.engine import Engine
 from pinxit.core.errors import NonFiniteError, RunError
 from pinxit.core.game import AbstractGame, Player, Turn
+from pinxit.core.steps import gradient_norm
 
 
 class Watch:
     """Sees every loss; reads them back every round on a CPU, every logging interval elsewhere.
 
     A gradient that is not finite poisons its player's weights, and the next loss that uses them is not finite either; so
-    when a loss is bad, the weights tell whether the loss itself or the last step of a player is to blame.
+    when a loss is bad, the weights tell whether the loss itself or the last step of a player is to blame. A projection
+    may hide that (clipping makes an infinite weight finite): the gradients of a player that has one are seen as well.
     """
 
     def __init__(self, game: AbstractGame, players: dict[str, Player], *, every: int) -> None:
         self.game, self.players, self.every = game, players, every
-        self._seen: list[tuple[Turn, Clock, Tensor]] = []
+        self._seen: list[tuple[str, Turn, Clock, Tensor]] = []
         self._moved: dict[str, tuple[Turn, Clock]] = {}
 
     def see(self, turn: Turn, clock: Clock, total: Tensor) -> None:
         """Note a loss before it is differentiated."""
-        self._seen.append((turn, clock, total.detach()))
+        self._seen.append(("loss", turn, clock, total.detach()))
         if self.every == 1:
             self.check()
+
+    def gradient(self, turn: Turn, clock: Clock, parameters: Sequence[nn.Parameter]) -> None:
+        """Note the greatest entry of a gradient that a projection could hide; it is read back with the losses."""
+        if self.players[turn.player].project is not None:
+            self._seen.append(("gradient", turn, clock, gradient_norm(parameters, math.inf)))
 
     def moved(self, turn: Turn, clock: Clock) -> None:
         """Note that the turn's player has taken a step."""
         self._moved[turn.player] = (turn, clock)
 
     def check(self, *, thoroughly: bool = False) -> None:
-        """Read the noted losses back; `thoroughly` looks at all weights too.
+        """Read the noted values back; `thoroughly` looks at all weights too.
 
         Raises:
             NonFiniteError: naming player, objective, stage and round.
         """
         seen, self._seen = self._seen, []
-        for turn, clock, total in seen:
-            if not math.isfinite(total):
+        for what, turn, clock, value in seen:
+            if not math.isfinite(value):
+                if what == "gradient":
+                    raise _gradient_of(turn, clock)
                 self._blame()
-                raise NonFiniteError(_line(f"the loss of `{turn.name}` is {float(total)}", turn, clock))
+                raise NonFiniteError(_line(f"the loss of `{turn.name}` is {float(value)}", turn, clock))
         if thoroughly:
             self._blame()
             # Of the buffers, those that are saved: a mask of minus infinity is none of them.
@@ -56,8 +66,7 @@ class Watch:
     def _blame(self) -> None:
         for name, player in self.players.items():
             if name in self._moved and not all(torch.isfinite(p).all() for p in player.parameters()):
-                turn, clock = self._moved[name]
-                raise NonFiniteError(_line(f"the gradient of `{turn.name}` is not finite", turn, clock))
+                raise _gradient_of(*self._moved[name])
 
     def replicas(self, engine: Engine, clock: Clock) -> None:
         """Refuse to save replicas that are no longer equal."""
@@ -65,6 +74,10 @@ class Watch:
             raise RunError(
                 f"the processes' replicas differ at round {clock.step}: an objective changed a weight or buffer itself"
             )
+
+
+def _gradient_of(turn: Turn, clock: Clock) -> NonFiniteError:
+    return NonFiniteError(_line(f"the gradient of `{turn.name}` is not finite", turn, clock))
 
 
 def _line(what: str, turn: Turn, clock: Clock) -> str:

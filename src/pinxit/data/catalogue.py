@@ -15,10 +15,13 @@ _ABOUT = {
     "fashion-mini": "14,000 + 2,000 grey 28x28 images of 10 kinds of clothes, class-balanced from Fashion-MNIST (MIT)",
     "fashion-mnist": "60,000 + 10,000 grey 28x28 images of 10 kinds of clothes (MIT)",
     "mnist": "60,000 + 10,000 grey 28x28 handwritten digits",
+    "stacked-mnist-2": "128,000 + 26,000 images of 2 channels, an MNIST digit in each: 100 modes",
+    "stacked-mnist": "128,000 + 26,000 images of 3 channels, an MNIST digit in each: 1,000 modes",
     "cifar10": "50,000 + 10,000 colour 32x32 photographs of 10 kinds of things",
     "ring": "100,000 points in the plane, 8 Gaussians of sigma 0.01 on the unit circle",
     "grid": "100,000 points in the plane, 25 Gaussians of sigma 0.05 on {-4, -2, 0, 2, 4} x {-4, -2, 0, 2, 4}",
 }
+STACKED = ("stacked-mnist-2", "stacked-mnist")
 _CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 _THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -104,6 +107,8 @@ def _holds(place: Path) -> bool:
 def _status(name: str) -> str:
     if name in ("ring", "grid"):
         return "computed"
+    if name in STACKED:
+        return f"stacked from mnist, which is {_status('mnist')}"
     place = located(name)
     if name == DEFAULT:
         return "bundled"

@@ -14,6 +14,7 @@ from pinxit.data import catalogue
 if TYPE_CHECKING:
     from pinxit.data.arrays import Images
     from pinxit.data.points import Points
+    from pinxit.data.stacked import Stacked
     from pinxit.data.store import Store
     from pinxit.data.stream import Stream
 
@@ -33,7 +34,7 @@ def load(
     skip_bad: bool = False,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
-) -> Store | Stream | Points:
+) -> Store | Stream | Points | Stacked:
     """A data set.
 
     Args:
@@ -49,7 +50,7 @@ def load(
         stream: decode a folder or zip on demand instead of packing it once into a cache; the same images in the same order.
         workers: processes that read ahead when streaming.
         skip_bad: leave out files that can't be decoded, instead of refusing the set.
-        seed: fixes the samples of "ring" and "grid"; images do not depend on it.
+        seed: fixes the samples of "ring" and "grid" and which digits are stacked; other images do not depend on it.
         progress: called with (done, total) while files are decoded into the cache.
 
     Raises:
@@ -59,7 +60,7 @@ def load(
     _check_workers(stream, workers)
     options = {"channels": channels, "crop": crop, "mirror": mirror, "stream": stream, "workers": workers, "skip_bad": skip_bad}
     data = _load(source, split, shape, seed, progress, **options)
-    if split == "train" and data.has_test:
+    if split == "train" and data.has_test and data.load_test is None:
         spec = data.spec
         form = {} if spec.continuous else {"size": (spec.height, spec.width), "channels": spec.channels, "crop": crop}
         data.load_test = partial(load, source, split="test", **form, stream=stream, workers=workers, skip_bad=skip_bad, seed=seed)
@@ -79,7 +80,7 @@ def _load(
     stream: bool,
     workers: int,
     skip_bad: bool,
-) -> Store | Stream | Points:
+) -> Store | Stream | Points | Stacked:
     """The data set of checked arguments."""
     kind = kind_of(source)
     if stream and kind != "files":
@@ -91,6 +92,12 @@ def _load(
         from pinxit.data.points import Points
 
         return Points(str(source), split, seed=seed)
+    if kind == "stacked":
+        if shape or channels or mirror:
+            raise InputError(f"{source} holds stacked digits of 28x28: `size`, `channels` and `mirror` do not apply")
+        from pinxit.data.stacked import Stacked
+
+        return Stacked(str(source), split, seed=seed)
     if kind == "files":
         from pinxit.data.pack import load_files
 
@@ -146,12 +153,14 @@ def _read(source: Any, kind: str, split: str) -> tuple[str, Images]:
 
 
 def kind_of(source: Any) -> str:
-    """What a source is: points, named, npz, npy, files or memory; raises InputError where it is nothing."""
+    """What a source is: points, stacked, named, npz, npy, files or memory; raises InputError where it is nothing."""
     if not isinstance(source, (str, os.PathLike)):
         return "memory"
     text = os.fspath(source)
     if text in ("ring", "grid"):
         return "points"
+    if text in catalogue.STACKED:
+        return "stacked"
     if text in catalogue.names():
         return "named"
     path = Path(text).expanduser()

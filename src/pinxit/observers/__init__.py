@@ -21,9 +21,10 @@ def standard(run_dir: Path, data: Data, every: int, log_every: int, rounds: int,
         seed: of the run; decides the fixed noise and which real images are shown.
 
     Returns:
-        In the order in which they must finish: wall time, samples, other pictures, figures, report, progress.
+        In the order in which they must finish: wall time, samples, other pictures, figures, health, report, progress.
     """
     from pinxit.observers.figures import Figures
+    from pinxit.observers.health import Health
     from pinxit.observers.pages import Pages
     from pinxit.observers.pictures import Pictures
     from pinxit.observers.progress import Progress
@@ -35,10 +36,12 @@ def standard(run_dir: Path, data: Data, every: int, log_every: int, rounds: int,
     pictures: list[Observer] = []
     if drawable(data.spec):
         pictures = [Samples(run_dir, data, every, seed), Pictures(run_dir, data, rounds, seed)]
+    health = Health(run_dir, data, 2 * every, seed)
     return [
         Timing(run_dir, often, rounds),
         *pictures,
         Figures(run_dir, data, rounds, seed),
+        health,
         Pages(run_dir, every),
-        Progress(rounds, often=often, log_every=log_every),
+        Progress(rounds, often=often, log_every=log_every, note=lambda: health.line),
     ]

@@ -32,6 +32,7 @@ class Progress:
         rounds: of the run.
         often: rounds between looks at a terminal.
         log_every: rounds between lines elsewhere, if ten seconds have passed too.
+        note: what to say besides the losses: the verdict on the run's health.
         console: where to write; standard error by default.
         now: the time in seconds.
     """
@@ -42,10 +43,11 @@ class Progress:
         *,
         often: int,
         log_every: int,
+        note: Callable[[], str] = str,
         console: Console | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.rounds, self.console, self.now = rounds, console or Console(stderr=True), now
+        self.rounds, self.note, self.console, self.now = rounds, note, console or Console(stderr=True), now
         self.every = often if self.console.is_terminal else log_every
         self.first: tuple[float, Clock] | None = None
         self.shown = float("-inf")
@@ -74,7 +76,7 @@ class Progress:
         """One plain line."""
         share = 100 * clock.step / self.rounds
         parts = [f"round {clock.step:,} of {self.rounds:,} ({share:.0f} %)", f"{clock.images:,} images", *self.pace(clock, now)]
-        return "  ".join([*parts, *(f"{name} {value:.4g}" for name, value in stats.items())])
+        return "  ".join([*parts, *(f"{name} {value:.4g}" for name, value in stats.items()), *filter(None, [self.note()])])
 
     def draw(self, clock: Clock, now: float, stats: Mapping[str, float]) -> None:
         """The bar, and the losses below it."""
@@ -85,7 +87,8 @@ class Progress:
         about = "  ".join([f"{clock.step:,}/{self.rounds:,}", *self.pace(clock, now)])
         row.add_row(ProgressBar(self.rounds, clock.step, width=24), Text(f"{100 * clock.step / self.rounds:3.0f} %"), Text(about))
         self.console.print(row, no_wrap=True, overflow="crop", crop=True, height=1)
-        values = "  ".join(f"{name} {value:.4g}" for name, value in shortened(stats).items())
+        # The verdict first: of a line too long for the terminal the end is cut off.
+        values = "  ".join([*filter(None, [self.note()]), *(f"{name} {value:.4g}" for name, value in shortened(stats).items())])
         self.console.print(Text(values, style="dim"), no_wrap=True, overflow="ellipsis", crop=True, height=1)
         self.drawn = True
 

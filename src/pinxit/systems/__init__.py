@@ -66,6 +66,14 @@ def presets(name: str) -> dict[str, Config]:
     return scope["PRESETS"]
 
 
+def preset_names(name: str) -> list[str]:
+    """The names of a system's presets, read off its file: a list of all systems need not build their configurations."""
+    for node in _tree(name).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict) and _is_light(node):
+            return [key.value for key in node.value.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
+    return list(presets(name))
+
+
 def preset(name: str, which: str) -> Config:
     """One preset of a system; raises InputError naming the near one."""
     choices = presets(name)

@@ -74,7 +74,7 @@ def curves(rows: Sequence[Mapping[str, float]], *, dark: bool = False, columns: 
 
 def panels(rows: Sequence[Mapping[str, float]]) -> list[Panel]:
     """Which keys share a pair of axes: losses; probabilities; the bound and its reconstruction; else each name alone."""
-    seen = dict.fromkeys(key for row in rows for key in row if key not in PLACE)
+    seen = dict.fromkeys(key for row in rows for key in row if key not in PLACE and not key.startswith("health/"))
     finite = {key: values[np.isfinite(values)] for key in seen if len(values := _column(rows, key))}
     keys = [key for key, values in finite.items() if len(values)]
     several = len({key.partition("/")[0] for key in keys if "/" in key}) > 1

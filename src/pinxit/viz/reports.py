@@ -218,6 +218,7 @@ def _section(run: Run, place: int, only: bool) -> str:
         f'<p class="paper">{". ".join(parts)}</p>' if parts else "",
         f"<dl>{terms}</dl>" if terms else "",
         _pictures(run),
+        _health(run),
         _table(run.figures),
         f"<details><summary>Configuration</summary><pre>{_text(run.config_text)}</pre></details>" if run.config_text else "",
         "</section>",
@@ -307,6 +308,37 @@ def _table(figures: Sequence[Mapping[str, Any]]) -> str:
         '<th scope="col">unit</th><th scope="col">protocol</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
+
+
+def _health(run: Run) -> str:
+    """The last verdict, those before it on a tape, and the evidence, from health.json and health.jsonl."""
+    path, looks = run.folder / "health.json", run.folder / "health.jsonl"
+    if not path.exists():
+        return ""
+    about = json.loads(path.read_text())
+    rows = records.read(looks) if looks.exists() else []
+    tape = "".join(
+        f'<span class="{_text(row["state"])}" title="{_text(number(row["images"]))} images: {_text(row["line"])}"></span>'
+        for row in rows
+    )
+    told = "".join(
+        f'<tr><td>{_text(row["name"])}</td><td class="number">{_text(_given(row["value"]))}</td>'
+        f'<td class="number">{_text(_given(row["data"]))}</td><td class="protocol">{_text(row["text"])}</td></tr>'
+        for row in about["evidence"]
+    )
+    return (
+        f'<h3>Health</h3><p><b class="{_text(about["state"])}">{_text(about["state"])}</b>'
+        f"{_text(about['line'].removeprefix(about['state']))}</p>"
+        + (f'<div class="tape" role="img" aria-label="{len(rows)} looks during training">{tape}</div>' if rows else "")
+        + f"<details><summary>Evidence: {_text(about['protocol'])}</summary>"
+        '<div class="scroll"><table><thead><tr><th scope="col">measure</th><th scope="col" class="number">samples</th>'
+        '<th scope="col" class="number">data</th><th scope="col">in words</th></tr></thead>'
+        f"<tbody>{told}</tbody></table></div></details>"
+    )
+
+
+def _given(value: float | None) -> str:
+    return ABSENT if value is None else number(value)
 
 
 def _caption(head: str, text: str) -> str:

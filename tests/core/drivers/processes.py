@@ -34,7 +34,7 @@ class Keeping(Trainer):
 
 def to_the_end(folder: Path, devices: int, seed: int, accumulate: int, toys: list[str]) -> None:
     for toy in toys:
-        module = importlib.import_module(f"toys.{toy}")
+        module = importlib.import_module("pool" if toy == "pool" else f"toys.{toy}")
         # Process 1 starts from other weights: the first one's must count.
         game = module.build(module.PRESETS["tiny"], PLANE, seed=int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))))
         settings = Settings(devices=devices, accumulate=accumulate, save_every=5, log_every=3, average={"half_life": 50})
