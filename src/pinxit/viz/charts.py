@@ -101,16 +101,16 @@ def _title(key: str, values: np.ndarray) -> str:
         return "Probabilities"
     if name in ("elbo", "reconstruction"):
         return "Bound, nats"
-    return {"kl": "KL, nats"}.get(name, name.replace("_", " "))
+    return {"kl": "KL, nats", "gradient": "Gradient norms"}.get(name, name.replace("_", " "))
 
 
 def _label(key: str, together: Sequence[str], several: bool) -> str:
-    """As short as it can be: the player alone for its only loss, the name alone where one player has it."""
+    """As short as it can be: the player alone for its only loss or gradient, the name alone where one player has it."""
     player, _, name = key.partition("/")
     if not name:
         return key.replace("_", " ")
     name = name.replace("_", " ")
-    if name == "loss":
+    if name in ("loss", "gradient"):
         return player.replace("_", " ") if several else name
     unique = sum(other.partition("/")[2] == key.partition("/")[2] for other in together) == 1
     name = {"elbo": "ELBO", "kl": "KL", "D(x)": "D(x), real", "D(G(z))": "D(G(z)), generated"}.get(name, name)
