@@ -59,6 +59,8 @@ class Sample(Config):
     """A run's folder, or one written by save_pretrained."""
     n: Annotated[int, tyro.conf.arg(aliases=("-n",))] = Field(64, ge=1)
     """Number of samples."""
+    classes: Annotated[tuple[int, ...], tyro.conf.arg(aliases=("--class",))] = ()
+    """Draw these classes alone, `n` samples shared among them in their order: --class 8, or --class 3 8."""
     seed: int = Field(0, ge=0)
     """Another seed, other samples."""
     out: Path | None = None

@@ -25,12 +25,14 @@ def sample(chosen: options.Sample) -> None:
     out = Path("samples.png") if chosen.out is None and chosen.files is None else chosen.out
     if out is not None:
         _check_suffix(out, (*PICTURES, ".npz"))
-    game = _able(chosen.folder, "Samples", "sample")
+    protocol, what = ("Conditional", "sample a class") if chosen.classes else ("Samples", "sample")
+    game = _able(chosen.folder, protocol, what)
+    labels = _labels(chosen, game)
     if chosen.files is not None and game.spec.continuous:
         raise InputError(f"`--files` is for images, {chosen.folder} makes points: take --out points.npz")
-    x = _draw(game, chosen.n, chosen.seed)
+    x = _draw(game, chosen.n, chosen.seed, labels)
     if out is not None and out.suffix == ".npz":
-        _write_array(out, x, continuous=game.spec.continuous)
+        _write_array(out, x, labels, continuous=game.spec.continuous)
     elif out is not None:
         from pinxit import viz
 
@@ -97,13 +99,27 @@ def _those(names: list[str]) -> str:
     return f"the system{'s' if len(names) > 1 else ''} {', '.join(names)}" if names else "no system"
 
 
-def _draw(game: Any, n: int, seed: int) -> Tensor:
+def _labels(chosen: options.Sample, game: AbstractGame) -> Tensor | None:
+    """The class of every sample, where classes are asked for: as many of each as can be, in their order."""
+    if not chosen.classes:
+        return None
+    import torch
+
+    for label in chosen.classes:
+        if not 0 <= label < game.spec.classes:
+            raise InputError(f"`--class` is {label}: the classes of {chosen.folder} are 0 to {game.spec.classes - 1}")
+    return torch.tensor(chosen.classes)[torch.arange(chosen.n) * len(chosen.classes) // chosen.n]
+
+
+def _draw(game: Any, n: int, seed: int, labels: Tensor | None = None) -> Tensor:
     import torch
 
     from pinxit.core.rng import seeded
 
     generator = _generator(seed)
     with torch.no_grad(), seeded(seed):
+        if labels is not None:
+            return torch.cat([game.sample_class(part, generator=generator) for part in labels.split(CHUNK)])
         return torch.cat([game.sample(min(CHUNK, n - done), generator=generator) for done in range(0, n, CHUNK)])
 
 
@@ -151,13 +167,14 @@ def _write_each(folder: Path, x: Tensor) -> None:
     console.say(f"{folder}: {len(x):,} files")
 
 
-def _write_array(out: Path, x: Tensor, *, continuous: bool) -> None:
-    """uint8 (n, h, w, c) under the key `x`, or float32 (n, d) for points."""
+def _write_array(out: Path, x: Tensor, labels: Tensor | None, *, continuous: bool) -> None:
+    """uint8 (n, h, w, c) under the key `x`, or float32 (n, d) for points; the classes asked for, int64 (n,), under `y`."""
     import numpy as np
 
     from pinxit.core import files
     from pinxit.viz.grids import to_uint8
 
     array = x.flatten(1).cpu().numpy() if continuous else to_uint8(x)
-    files.write_with(out, lambda temporary: np.savez_compressed(temporary, x=array))
+    arrays: dict[str, Any] = {"x": array} if labels is None else {"x": array, "y": labels.numpy()}
+    files.write_with(out, lambda temporary: np.savez_compressed(temporary, **arrays))
     console.say(f"{out}: x {array.shape} {array.dtype}")

@@ -161,3 +161,20 @@ class Matches(Protocol):
     def match(self, x: Tensor, labels: Tensor) -> Tensor:
         """A logit for each pair of a sample (n, c, h, w) and a label (n,) int64, (n,)."""
         ...
+
+
+@runtime_checkable
+class HasCodes(Protocol):
+    """Draws through codes that it named itself: a category and numbers."""
+
+    def codes(self) -> tuple[int, int]:
+        """The number of categories, and of numbers."""
+        ...
+
+    def sample_code(self, category: Tensor, continuous: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """One sample a code: categories (n,) int64 and numbers (n, d), of [-1, 1] in training, to (n, c, h, w)."""
+        ...
+
+    def infer(self, x: Tensor) -> Tensor:
+        """The category that it sees in each image: (n, c, h, w) to (n,) int64."""
+        ...

@@ -39,6 +39,21 @@ PICTURES = {
         "The same noise over training.",
         "Every column is a time, in real images shown.",
     ),
+    "classes": (
+        "samples of each class, one class a column",
+        "Classes.",
+        "Along a row only the class changes: the latent code is the same.",
+    ),
+    "categories": (
+        "samples of each category of the code, one category a column",
+        "Categories.",
+        "Found without labels; along a row only the category changes.",
+    ),
+    "traversals": (
+        "samples along each number of the code, one category a row",
+        "Walks along the code.",
+        "One number goes from -2 to 2 along a row, all else is held; training had -1 to 1.",
+    ),
     "reconstructions": (
         "images and, below them, their reconstructions",
         "Reconstructions",
@@ -234,6 +249,8 @@ def _pictures(run: Run) -> str:
         _curves(run),
         _row(_figure(run, "reconstructions")),
         _row(_figure(run, "interpolation"), _figure(run, "manifold")),
+        _row(_figure(run, "classes"), _figure(run, "categories")),
+        _figure(run, "traversals"),
     ))  # fmt: skip
 
 
