@@ -16,7 +16,7 @@ NAMES = ("ring", "grid", "collapse", "stacked", "infogan", "conditional", "fair"
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments", description=__doc__)
-    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("name", choices=(*NAMES, "page"), help="an experiment, or `page` for docs/experiments.md")
     parser.add_argument("--processes", type=int, default=2, help="runs at a time, one thread each")
     parser.add_argument("--runs", type=Path, default=Path("runs/experiments"), help="where the runs' folders are")
     parser.add_argument(
@@ -28,6 +28,11 @@ def main() -> None:
     os.environ.setdefault("PINXIT_DATA", str(Path(__file__).parents[2] / "shared" / "data"))
     from experiments import harness
 
+    if chosen.name == "page":
+        from experiments import page
+
+        page.PAGE.write_text(page.text())
+        return
     experiment = importlib.import_module(f"experiments.{chosen.name}").EXPERIMENT
     if chosen.play:
         harness.play(experiment, chosen.play, chosen.runs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import subprocess
@@ -157,7 +158,16 @@ def write(experiment: Experiment, results: list[Measured], processes: int, threa
         "bars": [vars(bar) for bar in bars],
         "runs": results,
     }
-    files.write(RESULTS / f"{experiment.name}.json", json.dumps(about, indent=1) + "\n")
+    files.write(RESULTS / f"{experiment.name}.json", json.dumps(finite(about), indent=1, allow_nan=False) + "\n")
+
+
+def finite(value: Any) -> Any:
+    """The value with null for every number that is not finite: JSON has no others."""
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def cpu() -> str:

@@ -36,8 +36,9 @@ def bars(results: list[Measured]) -> list[Bar]:
 
 EXPERIMENT = Experiment(
     "infogan",
-    """MNIST's 60,000 training images without labels; the `paper` preset at three eighths of its widths (24 maps, 384 dense units),
-    4,000 updates of 128 images, rates of 1e-3 and 5e-4 decayed linearly to zero; averaged weights; categories matched one to one with digits on the training images, error on the 10,000 test images.""",
+    """MNIST's 60,000 training images without labels; the `paper` preset at three eighths of its widths (24 maps, 384 dense
+    units), 4,000 updates of 128 images, rates of 1e-3 and 5e-4 decayed linearly to zero; averaged weights; categories matched
+    one to one with digits on the training images, error on the 10,000 test images.""",
     [
         *(Run(f"infogan-s{seed}", "infogan", "mnist", "paper", seed, THIRD) for seed in SEEDS),
         Run("control-s0", "infogan", "mnist", "paper", 0, {**THIRD, "lambda_info": 0.0}),

@@ -30,7 +30,7 @@ def test_every_backbone_goes_there_and_back(backbone, size, channels):
     x = backbones.generator(config(backbone=backbone), spec)(noise(3, 5))
     assert x.shape == (3, *spec.shape)
     assert x.abs().max() <= 1
-    network = backbones.score(config(backbone=backbone), spec)
+    network, x = backbones.score(config(backbone=backbone), spec).double(), x.detach().double()
     d = network(x)
     assert d.shape == (3,), "(n, 1) against (n,) broadcasts silently to (n, n) in a loss"
     with torch.no_grad():

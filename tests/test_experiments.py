@@ -1,0 +1,61 @@
+"""The experiments are declared soundly, and their page shows what was measured and nothing else."""
+
+import importlib
+import json
+
+import pytest
+from experiments import harness, page
+from experiments.__main__ import NAMES
+
+from pinxit import systems
+from pinxit.data import catalogue
+
+
+def experiment(name):
+    return importlib.import_module(f"experiments.{name}").EXPERIMENT
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_run_is_a_preset_with_fields_that_exist(name):
+    found = experiment(name)
+    assert found.name == name
+    names = [run.name for run in found.runs]
+    assert len(names) == len(set(names)), "runs share a folder"
+    for run in found.runs:
+        systems.preset(run.system, run.preset).replace(**run.changes)
+        assert run.data in catalogue.names()
+        assert run.name.endswith(f"-s{run.seed}")
+
+
+@pytest.mark.parametrize("path", sorted(harness.RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_results_are_of_the_runs_as_they_are_declared(path):
+    """A result of other settings must be measured anew, not shown."""
+    result = json.loads(path.read_text())
+    if "experiment" not in result:
+        pytest.skip("of a script of its own")
+    declared = {run.name: json.loads(json.dumps([run.system, run.preset, dict(run.changes), run.data, run.seed]))
+                for run in experiment(path.stem).runs}  # fmt: skip
+    measured = {run["run"]: [run[k] for k in ("system", "preset", "changes", "data", "seed")] for run in result["runs"]}
+    assert measured == declared
+    bars = experiment(path.stem).bars([{**run} for run in result["runs"]])
+    assert json.loads(json.dumps([vars(bar) for bar in bars])) == result["bars"], "the bars follow from the runs"
+
+
+def test_the_page_shows_the_results():
+    assert page.PAGE.read_text() == page.text(), "make it anew: python -m experiments page"
+
+
+def test_numbers_that_are_not_finite_become_null():
+    assert harness.finite({"a": [1.0, float("nan")], "b": (float("inf"), "x")}) == {"a": [1.0, None], "b": [None, "x"]}
+
+
+def test_a_result_of_other_settings_is_not_read(tmp_path):
+    found = experiment("ring")
+    run = found.runs[0]
+    folder = tmp_path / "ring" / run.name
+    folder.mkdir(parents=True)
+    kept = {"system": run.system, "preset": run.preset, "changes": dict(run.changes), "data": run.data, "seed": run.seed}
+    (folder / "result.json").write_text(json.dumps(kept))
+    assert harness.read(found, run, tmp_path) is not None
+    (folder / "result.json").write_text(json.dumps({**kept, "changes": {"rounds": 1}}))
+    assert harness.read(found, run, tmp_path) is None
