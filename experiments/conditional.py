@@ -10,7 +10,6 @@ NETWORKS: dict[str, Any] = {"backbone": "dcgan"}
 RUNS = (
     Run("cgan-two-term-s0", "cgan", "mnist", "small", 0, {"form": "two-term"}),
     Run("cgan-matching-s0", "cgan", "mnist", "small", 0, {"form": "matching"}),
-    Run("cgan-two-network-s0", "cgan", "mnist", "small", 0, {"form": "two-network"}),
     Run("acgan-s0", "acgan", "mnist", "small", 0, {}),
 )
 
