@@ -24,7 +24,8 @@ def measure(model: Any, real: Any, run: Run) -> Measured:
 
     judge = lenet(real)
     accuracy, swap = label_accuracy(model, judge, n=10_000), swap_test(model, judge)
-    transfer = train_on_synthetic(model, real, n=60_000, protocol=CHEAP)
+    with torch.enable_grad():
+        transfer = train_on_synthetic(model, real, n=60_000, protocol=CHEAP)
     measured: Measured = {
         "accuracy": round(accuracy.accuracy, 4),
         "judge": str(judge),

@@ -115,5 +115,6 @@ def _line(cls: type[BaseModel], error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         *path, last = first["loc"]
         return f"unknown field `{name}`: {near(str(last), _fields(cls, path))}"
-    message = first["msg"][0].lower() + first["msg"][1:]
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
     return f"`{name}` is {first['input']!r}: {message}"
