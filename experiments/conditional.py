@@ -9,6 +9,7 @@ from experiments.harness import Bar, Experiment, Measured, Run, over
 NETWORKS: dict[str, Any] = {"backbone": "dcgan"}
 RUNS = (
     Run("cgan-two-term-s0", "cgan", "mnist", "small", 0, {"form": "two-term"}),
+    Run("cgan-two-term-long-s0", "cgan", "mnist", "small", 0, {"form": "two-term", "rounds": 6000}),
     Run("cgan-matching-s0", "cgan", "mnist", "small", 0, {"form": "matching"}),
     Run("acgan-s0", "acgan", "mnist", "small", 0, {}),
 )

@@ -8,7 +8,7 @@ from experiments.harness import Bar, Experiment, Measured, Run, over
 
 SEEDS = (0, 1, 2)
 NETWORKS: dict[str, Any] = {"backbone": "dcgan", "latent": 64, "prior": "normal", "width": 16, "batch_size": 64}
-UPDATES = 1500
+UPDATES = 1000
 LOSSES: dict[str, tuple[str, int, dict[str, Any]]] = {
     "minimax": ("gan", 1, {"objective": "minimax", "normalisation": "batch"}),
     "non-saturating": ("gan", 1, {"normalisation": "batch"}),
