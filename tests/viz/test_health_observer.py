@@ -80,7 +80,11 @@ def test_a_look_between_two_intervals_joins_the_later_one(tmp_path: Path) -> Non
     ]
 
 
-@pytest.mark.parametrize("data", [Split(), Pixels(), Split(Spec(2, 1, 1, levels=0)), Split(Spec(3, 5, 9))], ids=str)
+@pytest.mark.parametrize(
+    "data",
+    [Split(), Pixels(), Split(Spec(2, 1, 1, levels=0)), Split(Spec(3, 5, 9))],
+    ids=["with a test split", "without", "points", "colour"],
+)
 def test_every_kind_of_data_and_no_generator_is_changed(tmp_path: Path, data: Pixels) -> None:
     game = AutoEncoder(data.spec, latent=2).eval()
     before = {name: value.clone() for name, value in game.state_dict().items()}
