@@ -88,8 +88,7 @@ class Turn:
         every: played in rounds whose number is a multiple of this (lazy regularisation).
         repeats: times it is played in a round, each on a batch of its own (n_critic).
         gain: factor of the loss; a lazy regulariser has `gain` = `every`.
-        after: called with the turn's stats after the step, the place for state that is no gradient; they and its random draws are
-            the same in every process (scalars averaged, larger tensors joined).
+        after: called with the turn's stats after the step: for state that is no gradient; the same in every process, draws too.
     """
 
     player: str
