@@ -70,6 +70,16 @@ def test_the_control_follows_its_equation(tmp_path):
     assert any(0 < value < 1 for value in ks)
 
 
+@pytest.mark.parametrize(("k", "fake", "expected"), [(0.05, 5.0, 0.0), (0.95, 0.0, 1.0), (0.5, 1.0, 0.45)])
+def test_the_control_is_clipped_on_both_sides(k, fake, expected):
+    """k + lambda (gamma l(x) - l(G(z'))) with lambda 0.1, gamma 0.5, l(x) = 1."""
+    g = game(lambda_k=0.1)
+    g.k.fill_(k)
+    g.real.fill_(1.0)
+    g.control({"fake": torch.tensor(fake)})
+    assert g.k.item() == pytest.approx(expected, abs=1e-6)
+
+
 def test_the_control_survives_a_checkpoint(tmp_path):
     g = game()
     g.k.fill_(0.37)
