@@ -97,3 +97,14 @@ def test_there_is_no_normalisation_in_either_network():
 def test_the_rate_is_halved():
     schedule = game(halve_every=10, lr=1.0).players()["generator"].schedule
     assert [schedule(Clock(step=s))["lr"] for s in (0, 9, 10, 25)] == [1.0, 1.0, 0.5, 0.25]
+
+
+def test_the_score_is_minus_the_reconstruction_error_of_each_sample():
+    from pinxit.diagnostics.probes import opponent
+
+    game = began.build(began.PRESETS["tiny"], Spec(1, 8, 8)).eval()
+    x = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    judge = opponent(game)
+    assert judge is not None
+    with torch.no_grad():
+        torch.testing.assert_close(judge.score(x), -(game.discriminator(x) - x).abs().flatten(1).mean(dim=1))

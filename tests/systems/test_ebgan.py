@@ -92,3 +92,15 @@ def test_pre_training_sees_real_images_alone_and_sets_the_margin(tmp_path):
 def test_a_score_head_is_refused_with_the_reason():
     with pytest.raises(InputError, match="auto-encoder"):
         adversarial.energy(BATCH.images, BATCH.images.flatten(1).sum(dim=1))
+
+
+def test_the_score_ranks_samples_by_their_energy_so_that_health_can_watch_the_discriminator():
+    from pinxit.diagnostics.probes import opponent
+
+    game = ebgan.build(ebgan.PRESETS["tiny"], Spec(1, 8, 8)).eval()
+    x = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    judge = opponent(game)
+    assert judge is not None
+    with torch.no_grad():
+        expected = -(game.discriminator(x) - x).flatten(1).norm(dim=1)
+        torch.testing.assert_close(judge.score(x), expected)

@@ -86,8 +86,8 @@ class Canvas:
 def wavefront(height: int, width: int, slope: int) -> list[tuple[int, int, int]]:
     """(first row, its column, count) of the pixels with c + slope r = t, for t = 0, 1, ..., W - 1 + slope (H - 1).
 
-    They may be computed together where a pixel depends on none of a row u above that is `slope` u columns right of it or further
-   . Slope W or more is the raster order, one pixel at a time.
+    They may be computed together where a pixel depends on none of a row u above that is `slope` u columns right of it or
+    further. Slope W or more is the raster order, one pixel at a time.
     """
     steps = []
     for t in range(width + slope * (height - 1)):

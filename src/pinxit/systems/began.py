@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field
+from torch import Tensor
 from torch.optim import Adam
 
 from pinxit.core.clock import Clock
@@ -116,6 +117,10 @@ class BEGAN(AbstractGAN):
     def keep_real(self, stats: Stats) -> None:
         """l(x) of this round, for the control."""
         self.real.copy_(stats["real"])
+
+    def score(self, x: Tensor) -> Tensor:
+        """-l(x), (n,): greater for what D takes for real."""
+        return -absolute_error(x, self.discriminator(x))
 
     def generator_loss(self, batch: Batch, clock: Clock) -> Loss:
         """L_G, and the measure of convergence."""

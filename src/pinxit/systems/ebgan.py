@@ -25,6 +25,7 @@ from typing import Literal
 
 import torch
 from pydantic import Field
+from torch import Tensor
 from torch.optim import Adam
 
 from pinxit.core.clock import Clock
@@ -119,6 +120,10 @@ class EBGAN(AbstractGAN):
         e_real, e_fake = energy(x, x_hat), energy(x_fake, x_fake_hat)
         loss = energy_loss(e_real, e_fake, self.margin)
         return Loss(loss, {"energy real": e_real.mean(), "energy fake": e_fake.mean()})
+
+    def score(self, x: Tensor) -> Tensor:
+        """-e(x), (n,): greater for what D takes for real."""
+        return -energy(x, self.discriminator(x))
 
     def generator_loss(self, batch: Batch, clock: Clock) -> Loss:
         """L_G."""
