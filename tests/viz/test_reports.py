@@ -9,7 +9,7 @@ import torch
 
 from pinxit import viz
 from pinxit.core.errors import InputError
-from pinxit.viz.reports import number
+from pinxit.viz.html import number
 from pinxit.viz.timelines import Sheet
 
 PAPER = {"title": "On <Games> & Nets", "authors": 'A "B" C', "year": 2014, "link": "https://example.org/abs/1?a=1&b=2"}

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,16 +14,12 @@ from PIL import Image
 
 from pinxit.core import records
 from pinxit.core.errors import InputError
-from pinxit.viz import grids, timelines
+from pinxit.viz import grids, html, timelines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# The browser itself refuses to fetch anything, should a mistake ever put an address here.
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 ABSENT = "\N{EN DASH}"
-NARROW = 400
-"""Pictures up to this many pixels wide keep hard pixels where the page enlarges them."""
 # File: alternative text, head of the caption, caption.
 PICTURES = {
     "real_beside_fake": (
@@ -88,17 +81,10 @@ def report(run_dirs: Sequence[Path | str], title: str, facts: Mapping[str, Mappi
         raise InputError("`run_dirs` is empty: a report needs at least one run folder")
     runs = [Run(Path(run_dir), facts or {}) for run_dir in run_dirs]
     only = len(runs) == 1
-    head = "" if only else f"<header><h1>{_text(title)}</h1></header>{_cards(runs)}{_overview(runs)}"
+    head = "" if only else f"<header><h1>{html.text(title)}</h1></header>{_cards(runs)}{_overview(runs)}"
     body = "".join(_section(run, number, only) for number, run in enumerate(runs, 1))
-    css = Path(__file__).with_name("report.css").read_text()
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_text(title)}</title>\n<style>\n{css}</style>\n</head>\n<body>\n<main>{head}{body}</main>\n"
-        "<footer>Made by pinxit from the files of the run. Samples are drawn from the averaged weights.</footer>\n"
-        "</body>\n</html>\n"
-    )
+    footer = "Made by pinxit from the files of the run. Samples are drawn from the averaged weights."
+    return html.page(title, head + body, footer)
 
 
 @dataclass(frozen=True)
@@ -159,24 +145,10 @@ class Run:
     def summary(self) -> dict[str, str]:
         """What characterises the run in a line, as text by name."""
         values = {figure["name"]: figure for figure in self.figures}
-        found = {name: number(values[name]["value"]) for name in ("parameters", "images shown") if name in values}
+        found = {name: html.number(values[name]["value"]) for name in ("parameters", "images shown") if name in values}
         if "wall time" in values:
             found["minutes"] = f"{values['wall time']['value']:.1f}"
         return found
-
-
-def number(value: Any, error: float | None = None) -> str:
-    """A value as text, to the second digit of its standard error where it has one, else to the fourth digit."""
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
-        return "not finite" if isinstance(value, float) else str(value)
-    if isinstance(value, int) or (error is None and abs(value) >= 1e4):
-        text = f"{value:,.0f}"
-    elif error is not None and 0 < error < math.inf:
-        digits = max(0, 1 - math.floor(math.log10(error)))
-        text = f"{value:,.{digits}f} ± {error:,.{digits}f}"
-    else:
-        text = f"{value:.4g}"
-    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _cards(runs: Sequence[Run]) -> str:
@@ -188,8 +160,8 @@ def _cards(runs: Sequence[Run]) -> str:
             last = run.sheets[-1]
             picked = last.tiles[:36]
             sheet = grids.lay(picked, grids.square(len(picked)), last.pad, grids.CLEAR)
-            picture = _image(_png(sheet), "image/png", f"Samples of {run.system} at the end of training", sheet.size)
-        cards.append(f'<a href="#run-{place}">{picture}<span>{_text(run.title)}</span>{_text(_names(run))}</a>')
+            picture = html.image(html.png(sheet), "image/png", f"Samples of {run.system} at the end of training", sheet.size)
+        cards.append(f'<a href="#run-{place}">{picture}<span>{html.text(run.title)}</span>{html.text(_names(run))}</a>')
     return f'<nav class="cards" aria-label="Runs">{"".join(cards)}</nav>'
 
 
@@ -199,10 +171,10 @@ def _overview(runs: Sequence[Run]) -> str:
     rows = []
     for place, run in enumerate(runs, 1):
         summary = run.summary()
-        cells = "".join(f'<td class="number">{_text(summary.get(name, ABSENT))}</td>' for name in names)
-        data = _text(run.config.get("data", {}).get("name", ABSENT))
-        year = _text(run.paper.get("year", ABSENT))
-        rows.append(f'<tr><td><a href="#run-{place}">{_text(run.system)}</a></td><td>{year}</td><td>{data}</td>{cells}</tr>')
+        cells = "".join(f'<td class="number">{html.text(summary.get(name, ABSENT))}</td>' for name in names)
+        data = html.text(run.config.get("data", {}).get("name", ABSENT))
+        year = html.text(run.paper.get("year", ABSENT))
+        rows.append(f'<tr><td><a href="#run-{place}">{html.text(run.system)}</a></td><td>{year}</td><td>{data}</td>{cells}</tr>')
     return (
         '<h3>Overview</h3><div class="scroll"><table class="overview"><thead><tr><th scope="col">system</th>'
         f'<th scope="col">year</th><th scope="col">data</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
@@ -219,23 +191,23 @@ def _section(run: Run, place: int, only: bool) -> str:
     level = "h1" if only else "h2"
     paper, parts = run.paper, []
     if paper.get("authors"):
-        parts.append(_text(f"{paper['authors']}, {paper['year']}" if paper.get("year") else paper["authors"]))
+        parts.append(html.text(f"{paper['authors']}, {paper['year']}" if paper.get("year") else paper["authors"]))
     link = str(paper.get("link", ""))
     if link.startswith(("https://", "http://")):
-        parts.append(f'<a href="{_text(link)}">{_text(link.partition("://")[2])}</a>')
+        parts.append(f'<a href="{html.text(link)}">{html.text(link.partition("://")[2])}</a>')
     data = run.config.get("data", {})
     listed = {"data": data.get("name"), **run.summary(), "seed": run.config.get("seed")}
-    terms = "".join(f"<div><dt>{_text(k)}</dt><dd>{_text(v)}</dd></div>" for k, v in listed.items() if v is not None)
+    terms = "".join(f"<div><dt>{html.text(k)}</dt><dd>{html.text(v)}</dd></div>" for k, v in listed.items() if v is not None)
     return "\n".join((
         f'<section id="run-{place}"{" class=only" if only else ""}>',
-        f'<p class="kicker">{_text(run.folder.resolve().name)}</p>' if run.title != run.folder.resolve().name else "",
-        f"<{level}>{_text(run.title)}</{level}>",
+        f'<p class="kicker">{html.text(run.folder.resolve().name)}</p>' if run.title != run.folder.resolve().name else "",
+        f"<{level}>{html.text(run.title)}</{level}>",
         f'<p class="paper">{". ".join(parts)}</p>' if parts else "",
         f"<dl>{terms}</dl>" if terms else "",
         _pictures(run),
         _health(run),
         _table(run.figures),
-        f"<details><summary>Configuration</summary><pre>{_text(run.config_text)}</pre></details>" if run.config_text else "",
+        f"<details><summary>Configuration</summary><pre>{html.text(run.config_text)}</pre></details>" if run.config_text else "",
         "</section>",
     ))  # fmt: skip
 
@@ -262,10 +234,11 @@ def _figure(run: Run, name: str) -> str:
     path = run.folder / f"{name}.png"
     if not path.exists():
         return ""
-    with Image.open(path) as picture:
-        size = picture.size
+    with Image.open(path) as opened:
+        size = opened.size
     alt, head, caption = PICTURES[name]
-    return f"<figure>{_image(path.read_bytes(), 'image/png', f'{run.system}: {alt}', size)}{_caption(head, caption)}</figure>"
+    picture = html.image(path.read_bytes(), "image/png", f"{run.system}: {alt}", size)
+    return f"<figure>{picture}{html.caption(head, caption)}</figure>"
 
 
 def _animation(run: Run) -> str:
@@ -275,9 +248,9 @@ def _animation(run: Run) -> str:
     last = run.sheets[-1].picture(grids.CLEAR)
     when = f"from {run.sheets[0].images:,} to {run.sheets[-1].images:,} real images shown."
     alt = f"{run.system}: animation of samples from fixed noise during training"
-    still = f'<source media="(prefers-reduced-motion: reduce)" srcset="{_uri(_png(last), "image/png")}">'
-    moving = _image(path.read_bytes(), "image/webp", alt, last.size)
-    return f"<figure><picture>{still}{moving}</picture>{_caption('The same noise, in motion,', when)}</figure>"
+    still = f'<source media="(prefers-reduced-motion: reduce)" srcset="{html.uri(html.png(last), "image/png")}">'
+    moving = html.image(path.read_bytes(), "image/webp", alt, last.size)
+    return f"<figure><picture>{still}{moving}</picture>{html.caption('The same noise, in motion,', when)}</figure>"
 
 
 def _curves(run: Run) -> str:
@@ -291,10 +264,10 @@ def _curves(run: Run) -> str:
     for dark, columns in ((True, 1), (False, 1), (True, None)):
         media = " and ".join(["(prefers-color-scheme: dark)"] * dark + ["(max-width: 44rem)"] * (columns == 1))
         content, (width, height) = _svg(curves(rows, dark=dark, columns=columns))
-        sources += f'<source media="{media}" srcset="{_uri(content, "image/svg+xml")}" width="{width}" height="{height}">'
+        sources += f'<source media="{media}" srcset="{html.uri(content, "image/svg+xml")}" width="{width}" height="{height}">'
     content, size = _svg(curves(rows))
-    picture = _image(content, "image/svg+xml", f"Losses and statistics of {run.system} over the images shown", size)
-    caption = _caption(
+    picture = html.image(content, "image/svg+xml", f"Losses and statistics of {run.system} over the images shown", size)
+    caption = html.caption(
         "Curves.", "Means over logging intervals; where a paler line lies behind, the curve is their running mean."
     )
     return f'<figure class="wide"><picture>{sources}{picture}</picture>{caption}</figure>'
@@ -314,11 +287,13 @@ def _svg(figure: Figure) -> tuple[bytes, tuple[int, int]]:
 def _table(figures: Sequence[Mapping[str, Any]]) -> str:
     if not figures:
         return ""
-    rows = "".join(
-        f'<tr><td>{_text(row["name"])}</td><td class="number">{_text(number(row["value"], row.get("standard_error")))}</td>'
-        f'<td class="unit">{_text(row.get("unit", ""))}</td><td class="protocol">{_text(row.get("protocol", ""))}</td></tr>'
-        for row in figures
-    )
+    rows = ""
+    for row in figures:
+        value = html.number(row["value"], row.get("standard_error"))
+        rows += (
+            f'<tr><td>{html.text(row["name"])}</td><td class="number">{html.text(value)}</td><td class="unit">'
+            f'{html.text(row.get("unit", ""))}</td><td class="protocol">{html.text(row.get("protocol", ""))}</td></tr>'
+        )
     return (
         '<h3>Figures</h3><div class="scroll"><table class="figures"><thead><tr>'
         '<th scope="col">figure</th><th scope="col" class="number">value ± standard error</th>'
@@ -335,19 +310,19 @@ def _health(run: Run) -> str:
     about = json.loads(path.read_text())
     rows = records.read(looks) if looks.exists() else []
     tape = "".join(
-        f'<span class="{_text(row["state"])}" title="{_text(number(row["images"]))} images: {_text(row["line"])}"></span>'
+        f'<span class="{html.text(row["state"])}" title="{row["images"]:,.0f} images: {html.text(row["line"])}"></span>'
         for row in rows
     )
     told = "".join(
-        f'<tr><td>{_text(row["name"])}</td><td class="number">{_text(_given(row["value"]))}</td>'
-        f'<td class="number">{_text(_given(row["data"]))}</td><td class="protocol">{_text(row["text"])}</td></tr>'
+        f'<tr><td>{html.text(row["name"])}</td><td class="number">{html.text(_given(row["value"]))}</td>'
+        f'<td class="number">{html.text(_given(row["data"]))}</td><td class="protocol">{html.text(row["text"])}</td></tr>'
         for row in about["evidence"]
     )
     return (
-        f'<h3>Health</h3><p><b class="{_text(about["state"])}">{_text(about["state"])}</b>'
-        f"{_text(about['line'].removeprefix(about['state']))}</p>"
+        f'<h3>Health</h3><p><b class="{html.text(about["state"])}">{html.text(about["state"])}</b>'
+        f"{html.text(about['line'].removeprefix(about['state']))}</p>"
         + (f'<div class="tape" role="img" aria-label="{len(rows)} looks during training">{tape}</div>' if rows else "")
-        + f"<details><summary>Evidence: {_text(about['protocol'])}</summary>"
+        + f"<details><summary>Evidence: {html.text(about['protocol'])}</summary>"
         '<div class="scroll"><table><thead><tr><th scope="col">measure</th><th scope="col" class="number">samples</th>'
         '<th scope="col" class="number">data</th><th scope="col">in words</th></tr></thead>'
         f"<tbody>{told}</tbody></table></div></details>"
@@ -355,27 +330,4 @@ def _health(run: Run) -> str:
 
 
 def _given(value: float | None) -> str:
-    return ABSENT if value is None else number(value)
-
-
-def _caption(head: str, text: str) -> str:
-    return f"<figcaption><b>{_text(head)}</b> {_text(text)}</figcaption>"
-
-
-def _image(content: bytes, kind: str, alt: str, size: tuple[int, int]) -> str:
-    small = ' class="small"' if size[0] <= NARROW and kind != "image/svg+xml" else ""
-    return f'<img{small} src="{_uri(content, kind)}" width="{size[0]}" height="{size[1]}" alt="{_text(alt)}">'
-
-
-def _uri(content: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _png(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _text(value: object) -> str:
-    return html.escape(str(value))
+    return ABSENT if value is None else html.number(value)
