@@ -16,10 +16,10 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_HOMES = {"Trainer": "pinxit.training", "from_pretrained": "pinxit.training"}
+_HOMES = {"Trainer": "pinxit.training", "evaluate": "pinxit.evaluation", "from_pretrained": "pinxit.training"}
 _MODULES = ("data", "systems", "viz")
 
-__all__ = ["Trainer", "__version__", "data", "from_pretrained", "systems", "viz"]
+__all__ = ["Trainer", "__version__", "data", "evaluate", "from_pretrained", "systems", "viz"]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ def _of_run(path: Path) -> tuple[dict[str, Any], Path]:
     if not (path / "config.yaml").exists() or not found:
         raise InputError(f"no model in {path}: give a run folder (config.yaml, checkpoints/) or one written by save_pretrained")
     run = read_file(path / "config.yaml")
-    spec = {name: run["data"][name] for name in ("channels", "height", "width", "levels", "classes")}
+    spec = {field.name: run["data"][field.name] for field in fields(Spec) if field.name in run["data"]}
     return {"system": run["system"], "config": run["config"], "spec": spec}, found[-1] / "averaged.safetensors"
 
 

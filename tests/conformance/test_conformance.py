@@ -21,8 +21,8 @@ from pinxit.losses import penalties as losses
 from pinxit.nn import conditioning
 from pinxit.systems import began, dragan, ebgan, wgan
 
-COUNT = 23
-"""Rows of the table of properties in the reference on adversarial systems."""
+COUNT = 23 + 7
+"""Rows of the table of properties in the reference on adversarial systems, and of the pixel models' mistakes."""
 
 TABLE = conformance.rows()
 ROWS = [row for row in TABLE if isinstance(row, Row)]

@@ -19,9 +19,10 @@ from pinxit.core import checkpoint
 from pinxit.core.config import Config
 from pinxit.core.errors import InputError
 from pinxit.core.game import AbstractGame, owners
-from pinxit.core.protocols import Samples
+from pinxit.core.protocols import Likelihood, Samples
 from pinxit.core.spec import Spec
 from pinxit.core.trainer import Trainer
+from pinxit.diagnostics.causality import causality
 from toys._nets import Tiny
 from toys._play import Seen, StopAt, Stopped, differing, everything, flat, shortened, trained
 
@@ -354,6 +355,34 @@ def test_backbones(system, backbone, tmp_path):
     game = module.build(module.PRESETS["tiny"].replace(backbone=backbone, width=4), spec)
     trainer = trained(shortened(game, 2), Tiny(spec, n=16), tmp_path)
     assert trainer.averaged.sample(2).shape == (2, *spec.shape)
+
+
+def switched(config):
+    """The configuration itself, and with each choice and each switch of it thrown alone."""
+    yield config
+    for field, about in type(config).model_fields.items():
+        choices = (False, True) if about.annotation is bool else typing.get_args(about.annotation)
+        if about.annotation is bool or typing.get_origin(about.annotation) is typing.Literal:
+            yield from (config.replace(**{field: value}) for value in choices if value != getattr(config, field))
+
+
+@pytest.mark.parametrize("spec", [Spec(1, 7, 9, classes=3), Spec(3, 4, 7, classes=3)], ids=["grey", "colour"])
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_likelihood_sees_the_past_that_it_promises_and_no_more(system, spec):
+    """Every system with an exact log p(x): no leak, no gap beyond its architecture's own, with every option."""
+    module = module_of(system)
+    if not isinstance(make(system), Likelihood):
+        pytest.skip("has no exact likelihood")
+    tried = 0
+    for config in switched(module.PRESETS["tiny"]):
+        game = fitting(config, module, spec)
+        if game is None:
+            continue
+        labels = torch.tensor([1]) if getattr(config, "conditional", False) else None
+        found = causality(game.network, spec.height, spec.width, labels=labels, draws=1)
+        assert found.holds, (config, found.verdict)
+        tried += 1
+    assert tried
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

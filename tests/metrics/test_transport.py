@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import ot
 import pytest
+import scipy.optimize
 import scipy.stats
 import torch
 
 from pinxit.core.errors import InputError
-from pinxit.metrics.transport import directions, sliced_wasserstein, wasserstein_1d
+from pinxit.metrics.transport import directions, sliced, sliced_wasserstein, wasserstein, wasserstein_1d
 
 
 def drawn(n: int, d: int, seed: int) -> torch.Tensor:
@@ -71,3 +73,46 @@ def test_wrong_arguments_are_refused() -> None:
         sliced_wasserstein(drawn(4, 2, 0), drawn(4, 3, 0))
     with pytest.raises(InputError, match="0 and 4 samples"):
         wasserstein_1d(drawn(4, 2, 0)[:0], drawn(4, 2, 0))
+
+
+def test_the_error_over_directions_is_that_of_other_directions() -> None:
+    x, y = drawn(40, 5, 5), 1 + 2 * drawn(30, 5, 6)
+    found = [sliced(x, y, count=50, seed=k) for k in range(200)]
+    assert found[3].value == sliced_wasserstein(x, y, count=50, seed=3)
+    spread = float(torch.tensor([one.value for one in found]).std())
+    assert sum(one.standard_error for one in found) / 200 == pytest.approx(spread, rel=0.15)
+    assert math.isnan(sliced(x, y, count=1).standard_error)
+    with pytest.raises(InputError, match="at least one direction"):
+        sliced(x, y, count=0)
+
+
+def test_exact_transport_is_a_matching_for_equal_sizes() -> None:
+    x, y = drawn(40, 3, 7), 0.5 + drawn(40, 3, 8)
+    cost = (x[:, None] - y).norm(dim=2).numpy()
+    rows, columns = scipy.optimize.linear_sum_assignment(cost)
+    assert wasserstein(x, y) == pytest.approx(cost[rows, columns].mean(), rel=1e-9)
+    rows, columns = scipy.optimize.linear_sum_assignment(cost**2)
+    assert wasserstein(x, y, p=2) == pytest.approx((cost**2)[rows, columns].mean() ** 0.5, rel=1e-9)
+
+
+def test_exact_transport_on_a_line_and_of_translates() -> None:
+    x, y = drawn(25, 1, 9), drawn(40, 1, 10)
+    assert wasserstein(x, y) == pytest.approx(float(wasserstein_1d(x, y)), rel=1e-9)
+    z, v = drawn(30, 4, 11), torch.tensor([3.0, 0.0, 4.0, 0.0], dtype=torch.float64)
+    assert wasserstein(z, z + v) == pytest.approx(5, rel=1e-9)
+    assert wasserstein(z, z + v, p=2) == pytest.approx(5, rel=1e-9)
+    assert wasserstein(z, z) == pytest.approx(0, abs=1e-12)
+    assert sliced_wasserstein(z, z + v) < 5
+
+
+def test_exact_transport_refuses() -> None:
+    with pytest.raises(InputError, match="`p` is 0.5"):
+        wasserstein(drawn(4, 2, 0), drawn(4, 2, 0), p=0.5)
+    with pytest.raises(InputError, match="0 rows"):
+        wasserstein(drawn(4, 2, 0)[:0], drawn(4, 2, 0))
+
+
+def test_exact_transport_without_pot_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ot", None)
+    with pytest.raises(InputError, match=r"pip install 'pinxit\[eval\]'"):
+        wasserstein(drawn(4, 2, 0), drawn(4, 2, 0))

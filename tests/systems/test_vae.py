@@ -85,7 +85,7 @@ def test_the_bernoulli_bound_by_hand():
     mu, logvar = g.posterior(x)
     torch.manual_seed(7)
     z = mu + (logvar / 2).exp() * torch.randn(*mu.shape)
-    p = torch.sigmoid(g.decoder(z))
+    p = torch.sigmoid(g.decoder(z).flatten(1))
     bits = (x.flatten(1) + 1) / 2
     expected = (bits * p.log() + (1 - bits) * (1 - p).log()).sum(dim=1)
     torch.manual_seed(7)

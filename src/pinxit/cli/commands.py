@@ -33,6 +33,12 @@ COMMANDS = {
     "sample": Command("Draw new samples from a trained model.", options.Sample, "pictures", "sample"),
     "interpolate": Command("Walk through the latent space of a trained model.", options.Interpolate, "pictures", "interpolate"),
     "reconstruct": Command("Show images beside their reconstructions.", options.Reconstruct, "pictures", "reconstruct"),
+    "complete": Command("Show how a trained model paints the covered part of images.", options.Complete, "pictures", "complete"),
+    "evaluate": Command(
+        "Judge trained models, or images from any software, by one rule.", options.Evaluate, "evaluate", "evaluate"
+    ),
+    "compare": Command("Write a page that holds runs beside each other.", options.Compare, "evaluate", "compare"),
+    "suite": Command("Play a named experiment to its table of bars.", options.PlaySuite, "suite", "suite"),
     "info": Command("Tell what a run is and how far it got.", options.Info, "shelf", "show_run"),
     "theory": Command("Compute a figure of the theory lab: its numbers and its picture.", options.Theory, "theory", "theory"),
     "demo": Command("Train three systems on the bundled images and write a page about them.", options.Demo, "demo", "demo"),

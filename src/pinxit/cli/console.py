@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,6 +37,26 @@ def command(*words: object) -> str:
     """A command of this program, quoted for a shell."""
     arguments: Sequence[str] = [str(word) for word in words]
     return f"{program()} {shlex.join(arguments)}"
+
+
+class Progress:
+    """Tells on stderr how far something is: on a terminal one line that changes, else a line every ten seconds."""
+
+    def __init__(self) -> None:
+        self.what, self.began, self.said = "", 0.0, 0.0
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """`what` has `done` of its `total` parts."""
+        now, terminal = time.monotonic(), sys.stderr.isatty()
+        if what != self.what:
+            self.what, self.began, self.said = what, now, now
+        if now - self.said >= (0.2 if terminal else 10.0) and done < total:
+            self.said = now
+            left = (now - self.began) * (total - done) / done if done else 0.0
+            line = f"{what}: {done:,} of {total:,}" + (f", {left:,.0f} s left" if done else "")
+            print(f"\r{line:<78}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
+        elif terminal and done >= total and self.said > self.began:
+            print(f"\r{'':<78}\r", end="", file=sys.stderr, flush=True)
 
 
 def quiet_launcher() -> None:

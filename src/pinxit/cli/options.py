@@ -68,6 +68,8 @@ class Sample(Config):
     --files."""
     files: Path | None = None
     """A folder for one PNG a sample."""
+    engine: Literal["auto", "naive", "cached", "wavefront", "fixed-point"] = "auto"
+    """How a model that paints pixel by pixel works: the samples are the same, the time is not."""
 
 
 class Interpolate(Config):
@@ -97,6 +99,44 @@ class Reconstruct(Config):
     seed: int = Field(0, ge=0)
     """Another seed, other images."""
     out: Path = Path("reconstructions.png")
+    """The picture."""
+
+
+class Complete(Config):
+    """Show images of which a part is covered, and how a trained model paints the rest."""
+
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """A run's folder, or one written by save_pretrained."""
+    data: str | None = None
+    """Images to complete; None is the run's own set, its test split where it has one."""
+    known: Literal["top", "left", "random"] = "top"
+    """What stays uncovered: the top, the left, or pixels at random."""
+    share: float = Field(0.5, gt=0, lt=1)
+    """How much of it."""
+    n: Annotated[int, tyro.conf.arg(aliases=("-n",))] = Field(8, ge=1)
+    """Number of images."""
+    draws: int = Field(4, ge=1)
+    """Completions of each."""
+    seed: int = Field(0, ge=0)
+    """Another seed, other images and other completions."""
+    engine: Literal["auto", "naive", "cached", "wavefront", "fixed-point"] = "auto"
+    """How the pixels are painted: the result is the same, the time is not."""
+    out: Path = Path("completions.png")
+    """The picture."""
+
+
+class Directions(Config):
+    """Walk along attributes in the latent space of a trained model: what one class has that the others lack."""
+
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """A run's folder, or one written by save_pretrained."""
+    data: str | None = None
+    """Labelled images; None is the run's own set."""
+    classes: Annotated[tuple[int, ...], tyro.conf.arg(aliases=("--class",))] = ()
+    """The classes whose directions are shown; none given are all."""
+    seed: int = Field(0, ge=0)
+    """Another seed, other images."""
+    out: Path = Path("directions.png")
     """The picture."""
 
 
@@ -147,6 +187,65 @@ class Conformance(Config):
 
     only: str | None = None
     """One row of the table, in full; None is the whole table."""
+
+
+class Judged(Config):
+    """What is judged, and how: the options that `evaluate` and `compare` share."""
+
+    folders: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN...")] = ()
+    """Folders of runs, or those written by save_pretrained."""
+    images: tuple[Path, ...] = ()
+    """Folders or zips of images, .npz or .npy files, from any software: judged by the same rule."""
+    data: str | None = None
+    """The real samples; None is the data that the first run was trained on."""
+    n: Annotated[int, tyro.conf.arg(aliases=("-n",))] = Field(10_000, ge=2)
+    """Samples of each; fewer where the real test samples are fewer, so that the floor has the same number."""
+    features: str | None = None
+    """The feature network: lenet, efficientnet_lite0, inception-2015, pixels, random-conv; None is lenet for small images
+    with labels, else efficientnet_lite0."""
+    metrics: tuple[str, ...] = ()
+    """Which metrics; none given are the usual ones. `pinxit evaluate --metrics help` lists them."""
+    seed: int = Field(0, ge=0)
+    """Of the samples that are drawn."""
+    controls: bool = True
+    """Judge spoilt real samples too."""
+
+
+class Evaluate(Judged):
+    """Judge trained models, or images from any software, against real samples: scores with error, floor and controls."""
+
+    likelihood: bool = False
+    """Report likelihoods instead: bounds or exact values with their protocol, of the models that have them."""
+    samples: int = Field(5000, ge=1)
+    """likelihood: k of the importance-weighted bound."""
+    ais: bool = False
+    """likelihood: annealed importance sampling too, of decoders and generators."""
+    out: Annotated[Path | None, tyro.conf.arg(aliases=("--json",))] = None
+    """A .json file for everything that was found."""
+
+
+class Compare(Judged):
+    """Write one page that judges any number of runs, and says in words what is better beyond noise."""
+
+    out: Path = Path("comparison.html")
+    """The page (.html); what was found goes beside it (.json)."""
+    title: str = "Comparison"
+    """Of the page."""
+
+
+class PlaySuite(Config):
+    """Play a named experiment: train its runs side by side, judge them, and hold them against the bars."""
+
+    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
+    """A suite's name, or a .toml file; `list` shows them."""
+    run: Path | None = None
+    """The folder of its runs; None is runs/suites/NAME. What is done there is not done again."""
+    processes: int = Field(2, ge=1)
+    """Runs at a time."""
+    threads: int = Field(1, ge=1)
+    """CPU threads of each."""
+    only: str = ""
+    """Play the runs whose name contains this, and do not judge the bars."""
 
 
 class Completion(Config):

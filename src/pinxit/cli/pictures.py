@@ -1,4 +1,4 @@
-"""`pinxit sample`, `interpolate` and `reconstruct`: what a trained model can show."""
+"""`pinxit sample`, `interpolate`, `reconstruct` and `complete`: what a trained model can show."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def sample(chosen: options.Sample) -> None:
     labels = _labels(chosen, game)
     if chosen.files is not None and game.spec.continuous:
         raise InputError(f"`--files` is for images, {chosen.folder} makes points: take --out points.npz")
-    x = _draw(game, chosen.n, chosen.seed, labels)
+    x = _draw(game, chosen.n, chosen.seed, labels, **_painting(game, chosen.engine, chosen.folder))
     if out is not None and out.suffix == ".npz":
         _write_array(out, x, labels, continuous=game.spec.continuous)
     elif out is not None:
@@ -61,16 +61,66 @@ def reconstruct(chosen: options.Reconstruct) -> None:
     import torch
 
     from pinxit import viz
-    from pinxit.core import protocols
     from pinxit.core.rng import seeded
 
-    real = _images(chosen, game)
-    test = real.test() if isinstance(real, protocols.Splits) else None
-    real = real if test is None else test
-    x = real.batch(torch.randperm(len(real), generator=_generator(chosen.seed))[: chosen.n]).images
+    x = _held_out(chosen.folder, chosen.data, chosen.n, chosen.seed)
     with torch.no_grad(), seeded(chosen.seed):
         x_hat = game.reconstruct(x)
     _write(chosen.out, viz.pairs(x, x_hat))
+
+
+def complete(chosen: options.Complete) -> None:
+    """Draw images, what of them is known, and what the model paints."""
+    _check_suffix(chosen.out, PICTURES)
+    game = _able(chosen.folder, "Completes", "complete images")
+    import torch
+
+    from pinxit.core.rng import seeded
+    from pinxit.viz.completions import completions
+
+    x = _held_out(chosen.folder, chosen.data, chosen.n, chosen.seed)
+    known = _known(chosen, x)
+    again, masks = x.repeat(chosen.draws, 1, 1, 1), known.repeat(chosen.draws, 1, 1)
+    options_ = _painting(game, chosen.engine, chosen.folder)
+    with torch.no_grad(), seeded(chosen.seed):
+        drawn = game.complete(again, masks, generator=_generator(chosen.seed), **options_)
+    _write(chosen.out, completions(x, known, drawn.view(chosen.draws, *x.shape)))
+
+
+def _held_out(folder: Path, named: str | None, n: int, seed: int) -> Tensor:
+    """Real images, of the test split where there is one."""
+    import torch
+
+    from pinxit.core import protocols
+
+    real = shelf.data_of(folder, named)
+    test = real.test() if isinstance(real, protocols.Splits) else None
+    real = real if test is None else test
+    return real.batch(torch.randperm(len(real), generator=_generator(seed))[:n]).images
+
+
+def _known(chosen: options.Complete, x: Tensor) -> Tensor:
+    """Which pixels stay uncovered, bool (n, h, w)."""
+    import torch
+
+    n, _, h, w = x.shape
+    if chosen.known == "random":
+        return torch.rand(n, h, w, generator=_generator(chosen.seed)) < chosen.share
+    rows, columns = torch.arange(h)[:, None], torch.arange(w)
+    edge = rows < round(h * chosen.share) if chosen.known == "top" else columns < round(w * chosen.share)
+    return edge.expand(n, h, w)
+
+
+def _painting(game: Any, engine: str, folder: Path) -> dict[str, Any]:
+    """How pixels are painted, for models that paint them one by one."""
+    from pinxit.core.protocols import Completes
+
+    if isinstance(game, Completes):
+        tell = console.Progress()
+        return {"engine": engine, "progress": lambda done, total: tell("pixels", done, total)}
+    if engine != "auto":
+        raise InputError(f"`--engine` is {engine}: {folder} draws an image at once; leave it out")
+    return {}
 
 
 def _able(folder: Path, protocol: str, what: str) -> Any:
@@ -111,7 +161,7 @@ def _labels(chosen: options.Sample, game: AbstractGame) -> Tensor | None:
     return torch.tensor(chosen.classes)[torch.arange(chosen.n) * len(chosen.classes) // chosen.n]
 
 
-def _draw(game: Any, n: int, seed: int, labels: Tensor | None = None) -> Tensor:
+def _draw(game: Any, n: int, seed: int, labels: Tensor | None = None, **painting: Any) -> Tensor:
     import torch
 
     from pinxit.core.rng import seeded
@@ -119,27 +169,14 @@ def _draw(game: Any, n: int, seed: int, labels: Tensor | None = None) -> Tensor:
     generator = _generator(seed)
     with torch.no_grad(), seeded(seed):
         if labels is not None:
-            return torch.cat([game.sample_class(part, generator=generator) for part in labels.split(CHUNK)])
-        return torch.cat([game.sample(min(CHUNK, n - done), generator=generator) for done in range(0, n, CHUNK)])
+            return torch.cat([game.sample_class(part, generator=generator, **painting) for part in labels.split(CHUNK)])
+        return torch.cat([game.sample(min(CHUNK, n - done), generator=generator, **painting) for done in range(0, n, CHUNK)])
 
 
 def _generator(seed: int) -> Any:
     import torch
 
     return torch.Generator().manual_seed(seed)
-
-
-def _images(chosen: options.Reconstruct, game: AbstractGame) -> Any:
-    """Real images of the model's shape: the run's own, or `--data`."""
-    from pinxit import data
-
-    about = shelf.description(chosen.folder)
-    own = options.Source.of(about.get("source") or {}, where=str(chosen.folder))
-    source = chosen.data or ("source" in about and own.data) or (about.get("data") or {}).get("name")
-    if source is None:
-        raise InputError(f"{chosen.folder} does not say on what it was trained: give --data")
-    size = (game.spec.height, game.spec.width)
-    return data.load(source, size=size, channels=game.spec.channels, crop=own.crop, skip_bad=own.skip_bad)
 
 
 def _check_suffix(out: Path, allowed: tuple[str, ...]) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pinxit import systems
 from pinxit.cli import console, options
 from pinxit.core.config import read_file
 from pinxit.core.errors import InputError, near
+
+if TYPE_CHECKING:
+    from pinxit.core.protocols import Data
 
 
 def show_systems(_: options.Nothing) -> None:
@@ -67,6 +70,22 @@ def description(folder: Path) -> dict[str, Any]:
     if not isinstance(about.get("system"), str):
         raise InputError(f"{folder / name} names no system: it must be one that pinxit wrote")
     return {**about, "system": about["system"].replace("_", "-")}
+
+
+def data_of(folder: Path, named: str | None = None) -> Data:
+    """The real samples of a run as it loaded them, or those `named` in its size and channels."""
+    from pinxit import data
+
+    about = description(folder)
+    own = options.Source.of(about.get("source") or {}, where=str(folder))
+    source = named or ("source" in about and own.data) or (about.get("data") or {}).get("name")
+    if not source:
+        raise InputError(f"{folder} does not say on what it was trained: give --data")
+    if source in data.names() and own.size is None and own.channels is None:
+        return data.load(source)
+    shape = about.get("spec") or about["data"]
+    size = (shape["height"], shape["width"])
+    return data.load(source, size=size, channels=shape["channels"], crop=own.crop, skip_bad=own.skip_bad)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

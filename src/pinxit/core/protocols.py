@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from pinxit.core.likelihoods import Bound, ConditionalBound, Likelihood, Weighs
 from pinxit.core.spec import Spec
 
 if TYPE_CHECKING:
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
 
     from pinxit.core.clock import Clock
     from pinxit.core.game import AbstractGame, Batch
+
+__all__ = [
+    "Bound", "Completes", "Conditional", "ConditionalBound", "Data", "Decodes", "Encodes", "HasCodes", "HasLatents",
+    "Likelihood", "Matches", "Observer", "Reconstructs", "Samples", "Splits", "Weighs",
+]  # fmt: skip
 
 
 @runtime_checkable
@@ -123,34 +129,28 @@ class Reconstructs(Protocol):
 
 
 @runtime_checkable
-class Likelihood(Protocol):
-    """Has an exact likelihood."""
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """log p(x) in nats per sample, (n,)."""
-        ...
-
-
-@runtime_checkable
-class Bound(Protocol):
-    """Has a lower bound of the likelihood."""
-
-    def elbo(self, x: Tensor, *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """(E log p(x|z), KL) in nats per sample, each (n,); their difference bounds log p(x) from below."""
-        ...
-
-    @property
-    def measure(self) -> str:
-        """What p(x) is a probability or density of: numbers of different measures must not be compared."""
-        ...
-
-
-@runtime_checkable
 class Conditional(Protocol):
     """Draws data of a given class."""
 
     def sample_class(self, labels: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One sample a label: (n,) int64 to (n, c, h, w)."""
+        ...
+
+
+@runtime_checkable
+class Completes(Protocol):
+    """Paints images pixel by pixel, by one of several exact engines: so it draws the unknown pixels of any image."""
+
+    def complete(
+        self,
+        x: Tensor,
+        known: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        engine: str = "auto",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Tensor:
+        """`x` (n, c, h, w) with the pixels drawn that `known`, bool (h, w) or (n, h, w), says are not known."""
         ...
 
 

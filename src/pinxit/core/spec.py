@@ -17,6 +17,8 @@ class Spec:
         width: columns of pixels; 1 for points.
         levels: distinct values of a channel (256 for 8-bit images); 0 for continuous data, which is not bounded by [-1, 1].
         classes: number of classes; 0 where the data has no labels.
+        binarised: "fixed" or "threshold" where the images are bits, -1 and 1; "dynamic" where they are grey levels that stand
+            for bits, to be drawn anew whenever they are looked at (`pinxit.core.bits`): `levels` is 2; "" otherwise.
     """
 
     channels: int
@@ -24,12 +26,21 @@ class Spec:
     width: int
     levels: int = 256
     classes: int = 0
+    binarised: str = ""
 
     def __post_init__(self) -> None:
         for name, least in (("channels", 1), ("height", 1), ("width", 1), ("levels", 0), ("classes", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise InputError(f"`{name}` of a Spec is {value!r}: it must be a whole number >= {least}")
+        if self.binarised not in ("", "dynamic", "fixed", "threshold"):
+            raise InputError(f"`binarised` of a Spec is {self.binarised!r}: it must be dynamic, fixed, threshold or empty")
+        if self.binarised and self.levels != 2:
+            raise InputError(f"a Spec that is `binarised` has 2 `levels`, not {self.levels}")
+
+    def __repr__(self) -> str:
+        # Fingerprints of data hash this: a set that is not binarised must read as it always did.
+        return f"Spec({', '.join(f'{name}={value!r}' for name, value in self.to_dict().items())})"
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -46,6 +57,6 @@ class Spec:
         """Whether samples are unbounded real vectors rather than images in [-1, 1]."""
         return self.levels == 0
 
-    def to_dict(self) -> dict[str, int]:
-        """As plain numbers, for JSON; `Spec(**d)` is its inverse."""
-        return asdict(self)
+    def to_dict(self) -> dict[str, int | str]:
+        """As plain values, for JSON, `binarised` only where it is set; `Spec(**d)` is its inverse."""
+        return {name: value for name, value in asdict(self).items() if name != "binarised" or value}

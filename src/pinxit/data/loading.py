@@ -42,7 +42,7 @@ def load(
             classes, in sorted order), a zip of images (StyleGAN's `dataset.json` is read), a .npy or .npz file; else a torch
             tensor or numpy array of images (uint8, or floats in [0, 1] or [-1, 1]; see `pinxit.data.arrays.to_pixels`), or
             a pair (images, labels) of them.
-        split: "train" or "test"; `.has_test` of the result says whether the source has a test split.
+        split: "train" or "test" (mnist-larochelle: "valid" too); `.has_test` of the result says whether there is a test split.
         size: height and width in pixels, one number or a pair (h, w); None keeps the size, which must then be one.
         channels: 1 or 3; None is 1 where every image is grey, else 3.
         crop: "centre" scales the short side and cuts the middle out, "stretch" ignores the aspect ratio.
@@ -56,7 +56,8 @@ def load(
     Raises:
         InputError: a wrong argument, a source that is not there, or images that can't be loaded as asked.
     """
-    shape = check(split, size, channels, crop)
+    valid = split == "valid" and isinstance(source, str) and source == catalogue.LAROCHELLE
+    shape = check("test" if valid else split, size, channels, crop)
     _check_workers(stream, workers)
     options = {"channels": channels, "crop": crop, "mirror": mirror, "stream": stream, "workers": workers, "skip_bad": skip_bad}
     data = _load(source, split, shape, seed, progress, **options)
@@ -98,6 +99,8 @@ def _load(
         from pinxit.data.stacked import Stacked
 
         return Stacked(str(source), split, seed=seed)
+    if kind == "bits":
+        return _bits(str(source), split, shape, channels, crop, mirror)
     if kind == "files":
         from pinxit.data.pack import load_files
 
@@ -130,6 +133,19 @@ def _in_memory(
     )
 
 
+def _bits(name: str, split: str, size: tuple[int, int] | None, channels: int | None, crop: str, mirror: bool) -> Store:
+    """A set of bits, made of a grey one or read from its own files."""
+    from pinxit.data import binarised
+
+    made = catalogue.bits_of(name)
+    if made is not None:
+        base, how = made
+        return binarised.of_grey(_in_memory(base, "named", split, size, channels, crop, mirror), name, how, split)
+    if size not in (None, (28, 28)) or channels not in (None, 1) or mirror:
+        raise InputError(f"{name} holds bits of 28x28 pixels: `size`, `channels` and `mirror` do not apply")
+    return binarised.larochelle(split)
+
+
 def _read(source: Any, kind: str, split: str) -> tuple[str, Images]:
     """The name of the set and its images."""
     from pinxit.data import arrays
@@ -153,7 +169,7 @@ def _read(source: Any, kind: str, split: str) -> tuple[str, Images]:
 
 
 def kind_of(source: Any) -> str:
-    """What a source is: points, stacked, named, npz, npy, files or memory; raises InputError where it is nothing."""
+    """What a source is: points, stacked, bits, named, npz, npy, files or memory; raises InputError where it is nothing."""
     if not isinstance(source, (str, os.PathLike)):
         return "memory"
     text = os.fspath(source)
@@ -161,6 +177,8 @@ def kind_of(source: Any) -> str:
         return "points"
     if text in catalogue.STACKED:
         return "stacked"
+    if text == catalogue.LAROCHELLE or catalogue.bits_of(text) is not None:
+        return "bits"
     if text in catalogue.names():
         return "named"
     path = Path(text).expanduser()

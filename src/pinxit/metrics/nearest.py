@@ -13,11 +13,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pinxit.core.errors import InputError
+from pinxit.metrics.distances import smallest
 
 ROWS, BLOCK = 512, 8192
 """Distances held at once: 512 x 8192, 16 MB."""
-PLAIN = 8
-"""Dimensions up to which distances are taken by subtraction."""
 
 
 def nearest(
@@ -25,8 +24,7 @@ def nearest(
 ) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
     """Distances to the k nearest rows of `bank`, ascending, and their indices, in bounded memory.
 
-    Candidates are found by |b|^2 - 2 <x, b>, which is fast and wrong by rounding, a few more than k; theirs are then taken by
-    subtraction, so that a copy has a distance of exactly 0.
+    Exact where it matters, and 0 for a copy: see `pinxit.metrics.distances`.
 
     Args:
         x: queries.
@@ -37,44 +35,8 @@ def nearest(
     Raises:
         InputError: `bank` has fewer rows than are asked for.
     """
-    if len(bank) < k + (exclude is not None):
-        raise InputError(f"{len(bank)} samples to look among: there must be at least {k + (exclude is not None)}")
-    centre = bank.mean(0)
-    y = bank - centre
-    squares = y.square().sum(1)
-    if not len(x):
-        return x.new_empty(0, k), torch.empty(0, k, dtype=torch.int64, device=x.device)
-    found = [
-        _nearest(x[start : start + ROWS] - centre, y, squares, k, None if exclude is None else exclude[start : start + ROWS])
-        for start in range(0, len(x), ROWS)
-    ]
-    distances, indices = zip(*found, strict=True)
-    return torch.cat(distances), torch.cat(indices)
-
-
-def _nearest(x: Tensor, bank: Tensor, squares: Tensor, k: int, exclude: Tensor | None) -> tuple[Tensor, Tensor]:
-    plain = x.shape[1] <= PLAIN
-    more = k if plain else k + 4
-    values, indices = x.new_empty(len(x), 0), torch.empty(len(x), 0, dtype=torch.int64, device=x.device)
-    for start in range(0, len(bank), BLOCK):
-        part = bank[start : start + BLOCK]
-        if plain:
-            scores = torch.cdist(x, part, compute_mode="donot_use_mm_for_euclid_dist")
-        else:
-            scores = torch.addmm(squares[start : start + BLOCK], x, part.T, alpha=-2)
-        if exclude is not None:
-            here = ((exclude >= start) & (exclude < start + len(part))).nonzero()[:, 0]
-            scores[here, exclude[here] - start] = math.inf
-        best, where = scores.topk(min(more, len(part)), largest=False)
-        values, indices = torch.cat([values, best], 1), torch.cat([indices, where + start], 1)
-        if values.shape[1] > more:
-            values, order = values.topk(more, largest=False)
-            indices = indices.gather(1, order)
-    if not plain:
-        exact = (x[:, None] - bank[indices]).norm(dim=2)
-        values = torch.where(values == math.inf, values, exact)
-    values, order = values.sort(dim=1, stable=True)
-    return values[:, :k], indices.gather(1, order)[:, :k]
+    squared, indices = smallest(x, bank, k, exclude=exclude, rows=ROWS, columns=BLOCK)
+    return squared.sqrt().to(x.dtype), indices
 
 
 def rank_z(a: Float[Tensor, " n"], b: Float[Tensor, " m"]) -> float:

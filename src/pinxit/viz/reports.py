@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ABSENT = "\N{EN DASH}"
+FOOTER = "Made by pinxit from the files of the run. Samples are drawn from the averaged weights."
 # File: alternative text, head of the caption, caption.
 PICTURES = {
     "real_beside_fake": (
@@ -83,8 +84,12 @@ def report(run_dirs: Sequence[Path | str], title: str, facts: Mapping[str, Mappi
     only = len(runs) == 1
     head = "" if only else f"<header><h1>{html.text(title)}</h1></header>{_cards(runs)}{_overview(runs)}"
     body = "".join(_section(run, number, only) for number, run in enumerate(runs, 1))
-    footer = "Made by pinxit from the files of the run. Samples are drawn from the averaged weights."
-    return html.page(title, head + body, footer)
+    return html.page(title, head + body, FOOTER)
+
+
+def sections(run_dirs: Sequence[Path | str]) -> str:
+    """What `report` says of each run, as a part of another page; the anchors are run-1, run-2, ..."""
+    return "".join(_section(Run(Path(run_dir), {}), number, False) for number, run_dir in enumerate(run_dirs, 1))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,234 @@
+"""Which metric sees what: how often each orders graded corruptions of real images rightly.
+
+`python -m experiments.discrimination`. Twelve corruptions have three grades each. In a draw, 2,000 fresh real images are spoilt
+to every grade, and a metric is right on a corruption if it puts clean before slight before strong before worst. A metric that has
+no better side (`floor`) must move away from its value on the clean images. Draws go on where they were cut off;
+results/discrimination.json holds every draw.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pinxit.core import files
+from pinxit.core.rng import seed_of
+from pinxit.evaluation import controls
+from pinxit.evaluation.measures import MEASURES, Real, Seen
+from pinxit.evaluation.scores import finite
+
+RESULTS = Path(__file__).parent / "results" / "discrimination.json"
+N, BANK, DRAWS = 2000, 8000, 20
+METRICS = (
+    "frechet", "kid", "precision-recall", "prd", "inception", "sliced", "ms-ssim", "classes", "two-sample", "memorisation",
+    "parzen",
+)  # fmt: skip
+Grade = Callable[[Tensor, Tensor, Tensor, torch.Generator], Tensor]
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """Three grades of one way of spoiling: (images, labels, training images, generator) to as many images."""
+
+    name: str
+    grades: tuple[Grade, Grade, Grade]
+    said: str
+
+
+def pixels(change: Callable[[Tensor, torch.Generator], Tensor]) -> Grade:
+    """A change of each image alone."""
+    return lambda x, labels, train, generator: change(x, generator)
+
+
+def erased(x: Tensor, generator: torch.Generator, *, side: int) -> Tensor:
+    """A black square at a random place of each image."""
+    out, (h, w) = x.clone(), x.shape[2:]
+    top, left = (torch.randint(size - side + 1, (len(x),), generator=generator) for size in (h, w))
+    rows, columns = torch.arange(h), torch.arange(w)
+    inside = ((rows >= top[:, None]) & (rows < top[:, None] + side))[:, None, :, None]
+    inside = inside & ((columns >= left[:, None]) & (columns < left[:, None] + side))[:, None, None, :]
+    return out.masked_fill(inside, -1.0)
+
+
+def salted(x: Tensor, generator: torch.Generator, *, share: float) -> Tensor:
+    """A share of the pixels black or white."""
+    u = torch.rand(x.shape, generator=generator)
+    return torch.where(u < share / 2, -1.0, torch.where(u < share, 1.0, x))
+
+
+def paled(x: Tensor, generator: torch.Generator, *, factor: float) -> Tensor:
+    """Less contrast about mid-grey."""
+    return x * factor
+
+
+def shifted(x: Tensor, generator: torch.Generator, *, most: int) -> Tensor:
+    """Each image moved by up to `most` pixels, black moves in."""
+    h, w = x.shape[2:]
+    padded = F.pad(x, (most,) * 4, value=-1.0)
+    moves = torch.randint(2 * most + 1, (len(x), 2), generator=generator).tolist()
+    return torch.stack([image[:, a : a + h, b : b + w] for image, (a, b) in zip(padded, moves, strict=True)])
+
+
+def dropped(x: Tensor, labels: Tensor, train: Tensor, generator: torch.Generator, *, classes: int) -> Tensor:
+    """The first classes gone, the others drawn again."""
+    rest = (labels >= classes).nonzero().flatten()
+    return x[rest[torch.randint(len(rest), (len(x),), generator=generator)]]
+
+
+def tilted(x: Tensor, labels: Tensor, train: Tensor, generator: torch.Generator, *, power: float) -> Tensor:
+    """Class k drawn exp(-power k / 9) times as often as class 0."""
+    weights = torch.exp(-power * labels / 9.0)
+    return x[torch.multinomial(weights, len(x), replacement=True, generator=generator)]
+
+
+def few(x: Tensor, labels: Tensor, train: Tensor, generator: torch.Generator, *, modes: int) -> Tensor:
+    """So many different images, each with slight noise of its own."""
+    chosen = torch.randperm(len(x), generator=generator)[:modes]
+    return controls.noisy(x[chosen[torch.arange(len(x)) % modes]], generator, sigma=0.02)
+
+
+def copied(x: Tensor, labels: Tensor, train: Tensor, generator: torch.Generator, *, share: float) -> Tensor:
+    """A share replaced by training images."""
+    count = round(share * len(x))
+    chosen = torch.randperm(len(train), generator=generator)[:count]
+    return torch.cat([train[chosen], x[count:]])
+
+
+def averaged(x: Tensor, labels: Tensor, train: Tensor, generator: torch.Generator, *, of: int) -> Tensor:
+    """Each the mean of `of` images of its class, itself one of them."""
+    out = x.clone()
+    for k in labels.unique():
+        rows = (labels == k).nonzero().flatten()
+        for _ in range(of - 1):
+            out[rows] += x[rows[torch.randint(len(rows), (len(rows),), generator=generator)]]
+    return out / of
+
+
+def strangers(x: Tensor, labels: Tensor, train: Tensor, generator: torch.Generator, *, share: float) -> Tensor:
+    """A share replaced by uniform noise."""
+    count = round(share * len(x))
+    return torch.cat([torch.rand(x[:count].shape, generator=generator) * 2 - 1, x[count:]])
+
+
+def graded(name: str, said: str, change: Any, key: str, *values: Any, whole: bool = False) -> Corruption:
+    """A corruption of three strengths."""
+    made = [partial(change, **{key: value}) for value in values]
+    return Corruption(name, tuple(made if whole else map(pixels, made)), said)  # type: ignore[arg-type]
+
+
+CORRUPTIONS = (
+    graded("blur", "Gaussian of 0.5, 1, 2 pixels", controls.blurred, "sigma", 0.5, 1.0, 2.0),
+    graded("noise", "standard deviation 0.1, 0.2, 0.4", controls.noisy, "sigma", 0.1, 0.2, 0.4),
+    graded("salt and pepper", "2, 5, 15 % of pixels", salted, "share", 0.02, 0.05, 0.15),
+    graded("contrast", "0.8, 0.6, 0.4 of it", paled, "factor", 0.8, 0.6, 0.4),
+    graded("shift", "up to 1, 3, 6 pixels", shifted, "most", 1, 3, 6),
+    graded("erased square", "of 5, 9, 14 pixels", erased, "side", 5, 9, 14),
+    graded("averaged", "of 2, 4, 16 of a class", averaged, "of", 2, 4, 16, whole=True),
+    graded("noise images", "1, 5, 20 % of the set", strangers, "share", 0.01, 0.05, 0.2, whole=True),
+    graded("classes dropped", "1, 3, 6 of 10", dropped, "classes", 1, 3, 6, whole=True),
+    graded("classes uneven", "last e^-1, e^-2, e^-4 as often", tilted, "power", 1.0, 2.0, 4.0, whole=True),
+    graded("fewer modes", "500, 100, 20 different images", few, "modes", 500, 100, 20, whole=True),
+    graded("copies", "10, 30, 100 % training images", copied, "share", 0.1, 0.3, 1.0, whole=True),
+)
+
+
+def draw(index: int) -> dict[str, Any]:
+    """One draw: the values of every metric on clean images and every grade of every corruption."""
+    from pinxit import data
+    from pinxit.metrics.classifier import lenet
+
+    real = data.load()
+    test = real.test()
+    assert test is not None
+    judge = lenet(real)
+    order = torch.randperm(len(real), generator=torch.Generator().manual_seed(seed_of("discrimination")))
+    bank, pool = order[:BANK], order[BANK:]
+    generator = torch.Generator().manual_seed(seed_of("discrimination", index))
+    chosen = real.batch(pool[torch.randperm(len(pool), generator=generator)[:N]])
+    train = real.batch(bank).images
+
+    def seen(x: Tensor) -> Seen:
+        return Seen(judge.features(x), x, judge.logits(x).softmax(1))
+
+    against = Real(seen(test.batch(torch.arange(N)).images), seen(train), True, classifier=judge.name)
+    measures = [measure for measure in MEASURES if measure.name in METRICS]
+
+    def values(x: Tensor) -> dict[str, float]:
+        return {value.name: value.value for m in measures for value in m.compute(seen(x), against, index)}
+
+    start = time.perf_counter()
+    assert chosen.labels is not None
+    found = {"clean": [values(chosen.images)]}
+    for corruption in CORRUPTIONS:
+        found[corruption.name] = [values(grade(chosen.images, chosen.labels, train, generator)) for grade in corruption.grades]
+    return {"draw": index, "seconds": round(time.perf_counter() - start, 1), "judge": str(judge), "values": found}
+
+
+def right(clean: float | None, grades: Sequence[float | None], better: str) -> bool:
+    """Whether the order is clean, slight, strong, worst; a value that is not finite (None) has no place in it."""
+    row = [value for value in (clean, *grades) if value is not None]
+    if len(row) < 1 + len(grades):
+        return False
+    if better == "floor":
+        row = [abs(value - row[0]) for value in row]
+    sign = -1 if better == "higher" else 1
+    return all(sign * b > sign * a for a, b in pairwise(row))
+
+
+def summary(draws: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """The share of draws in which each metric is right on each corruption."""
+    sides = sides_of()
+    return {
+        metric: {
+            c.name: sum(
+                right(d["values"]["clean"][0][metric], [g[metric] for g in d["values"][c.name]], sides[metric]) for d in draws
+            )
+            / len(draws)
+            for c in CORRUPTIONS
+        }
+        for metric in draws[0]["values"]["clean"][0]
+    }
+
+
+def sides_of() -> dict[str, str]:
+    """Which way each metric is better, asked of the metrics themselves on a few numbers."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(64, 4, generator=generator)
+    images = torch.rand(64, 1, 16, 16, generator=generator) * 2 - 1
+    set_ = Seen(x, images, torch.rand(64, 3, generator=generator).softmax(1))
+    real = Real(set_, set_, True, classifier="lenet:fashion-mini")
+    return {v.name: v.better for m in MEASURES if m.name in METRICS for v in m.compute(set_, real, 0)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m experiments.discrimination", description=__doc__)
+    parser.add_argument("--draws", type=int, default=DRAWS)
+    chosen = parser.parse_args()
+    kept = json.loads(RESULTS.read_text())["draws"] if RESULTS.exists() else []
+    while len(kept) < chosen.draws:
+        kept.append(finite(draw(len(kept))))
+        about = {
+            "experiment": "discrimination",
+            "command": "python -m experiments.discrimination",
+            "protocol": f"fashion-mini: {N:,} images outside the bank of {BANK:,} training images, against {N:,} test images",
+            "corruptions": {c.name: c.said for c in CORRUPTIONS},
+            "right": summary(kept),
+            "draws": kept,
+        }
+        files.write(RESULTS, json.dumps(about, indent=1) + "\n")
+        print(f"draw {len(kept)} of {chosen.draws}: {kept[-1]['seconds']} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""`pinxit evaluate` and `pinxit compare`: runs, and images of any software, before the same judge."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pinxit.cli import console, options, shelf
+from pinxit.core import files
+from pinxit.core.errors import InputError
+
+if TYPE_CHECKING:
+    from pinxit.core.protocols import Data
+    from pinxit.evaluation.judge import Judge, Subject
+    from pinxit.evaluation.scores import Evaluation, Value
+
+HELP = "help"
+SEED_OF_PICTURES = 0
+
+
+def evaluate(chosen: options.Evaluate) -> None:
+    """Judge, and print a table a subject."""
+    if HELP in chosen.metrics:
+        _list_metrics()
+        return
+    if chosen.out is not None and chosen.out.suffix != ".json":
+        raise InputError(f"`--json` {chosen.out} ends in {chosen.out.suffix!r}: it must end in .json")
+    if chosen.likelihood:
+        from pinxit.cli import likelihood
+
+        likelihood.report(chosen)
+        return
+    from pinxit.evaluation import readings, scores
+
+    judge, subjects = _before(chosen)
+    found = []
+    for subject in subjects:
+        found.append(judge.evaluate(subject))
+        _print(found[-1])
+        if chosen.out is not None:
+            scores.write(chosen.out, found)
+    if len(found) > 1:
+        console.say("\n".join(readings.read(found)))
+    if chosen.out is not None:
+        console.say(str(chosen.out))
+
+
+def compare(chosen: options.Compare) -> None:
+    """Judge, and write the page."""
+    if chosen.out.suffix != ".html":
+        raise InputError(f"`--out` {chosen.out} ends in {chosen.out.suffix!r}: it must end in .html")
+    from pinxit.evaluation import page, readings, scores
+
+    judge, subjects = _before(chosen)
+    found = [judge.evaluate(subject) for subject in subjects]
+    pictures = {subject.name: _picture(subject) for subject in subjects if judge.spec.channels != 2 or judge.spec.continuous}
+    runs = {s.name: Path(s.about["folder"]) for s in subjects if (Path(s.about.get("folder", "")) / "config.yaml").exists()}
+    scores.write(chosen.out.with_suffix(".json"), found)
+    files.write(chosen.out, page.page(found, chosen.title, pictures, runs))
+    console.say("\n".join([*readings.read(found), str(chosen.out), str(chosen.out.with_suffix(".json"))]))
+
+
+def _list_metrics() -> None:
+    from pinxit.evaluation import abilities, measures
+
+    rows = [(m.name, m.about, "usual" if m.name in measures.USUAL else "") for m in measures.MEASURES]
+    shelf.table(("metric", "what it is", ""), [*rows, *((a.name, a.about, "") for a in abilities.ABILITIES)])
+
+
+def _before(chosen: options.Judged) -> tuple[Judge, list[Subject]]:
+    """The judge, and who comes before it."""
+    folders = [shelf.find(folder) for folder in chosen.folders]
+    if not folders and not chosen.images:
+        raise InputError("nothing to judge: name runs, or --images FOLDER")
+    data = _data(folders, chosen.data)
+    from pinxit.evaluation.judge import Judge
+
+    judge = Judge(
+        data, n=chosen.n, network=chosen.features, metrics=chosen.metrics, controls=chosen.controls, progress=console.Progress()
+    )
+    names = _names([*folders, *chosen.images])
+    subjects = [_of_run(folder, names[folder], judge, chosen.seed) for folder in folders]
+    return judge, [*subjects, *(_of_images(path, names[path], judge) for path in chosen.images)]
+
+
+def _data(folders: Sequence[Path], named: str | None) -> Data:
+    """The real samples: those that were asked for, or the first run's, loaded as that run loaded them."""
+    import pinxit.data
+
+    if named is not None:
+        return pinxit.data.load(named)
+    if not folders:
+        raise InputError("`--images` alone do not say what they are held against: give --data")
+    return shelf.data_of(folders[0])
+
+
+def _names(paths: Sequence[Path]) -> dict[Path, str]:
+    """The folders' own names, with as much of their parents' as tells them apart."""
+    resolved = {path: path.resolve() for path in paths}
+    if len(set(resolved.values())) < len(paths):
+        raise InputError("the same folder is named twice: each subject is judged once")
+    depth = 1
+    while len({"/".join(path.parts[-depth:]) for path in resolved.values()}) < len(paths):
+        depth += 1
+    return {path: "/".join(full.parts[-depth:]) for path, full in resolved.items()}
+
+
+def _of_run(folder: Path, name: str, judge: Judge, seed: int) -> Subject:
+    from dataclasses import replace
+
+    from pinxit.evaluation import judge as judging
+    from pinxit.training import from_pretrained
+
+    about = shelf.description(folder)
+    model = from_pretrained(folder)
+    config = json.dumps([about["system"], about.get("config")], sort_keys=True)
+    known: dict[str, Any] = {
+        "kind": "run",
+        "folder": str(folder),
+        "system": about["system"],
+        "label": f"{about['system']} {about.get('preset', '')}".strip(),
+        "recipe": hashlib.blake2b(config.encode(), digest_size=8).hexdigest(),
+        "training seed": about.get("seed"),
+        "sampling seed": seed,
+        "weights": "averaged",
+        "health": _health(folder),
+    }
+    subject = judging.of_model(model, name, judge.n, judge.spec, seed=seed, **known)
+    lines = [known["health"]] if known["health"] else []
+    return replace(subject, cost={**subject.cost, **_cost(folder)}, lines=lines)
+
+
+def _of_images(path: Path, name: str, judge: Judge) -> Subject:
+    import torch
+
+    from pinxit.evaluation.judge import Subject
+    from pinxit.metrics import extraction
+
+    source = extraction.folder(str(path), judge.spec)
+    if len(source) < judge.n:
+        raise InputError(f"{path} has {len(source):,} images: give at least {judge.n:,}, or --n {len(source)}")
+    order = torch.randperm(len(source), generator=torch.Generator().manual_seed(0))[: judge.n]
+    return Subject(name, extraction.DataSource(source.data, order), None, {"kind": "images", "folder": str(path)})
+
+
+def _health(folder: Path) -> str:
+    path = folder / "health.json"
+    return str(json.loads(path.read_text())["line"]) if path.exists() else ""
+
+
+def _cost(folder: Path) -> dict[str, float]:
+    """What a run's own figures say of its time and memory."""
+    path = folder / "figures.json"
+    values = {row["name"]: row["value"] for row in json.loads(path.read_text())} if path.exists() else {}
+    names = {"wall time": "training, minutes", "peak memory": "training, peak MiB"}
+    return {shown: float(values[name]) for name, shown in names.items() if name in values}
+
+
+def _picture(subject: Subject) -> Any:
+    """The first samples of the subject."""
+    from pinxit import viz
+
+    return viz.grid(next(iter(subject.source.units()))[:36])
+
+
+def _print(found: Evaluation) -> None:
+    """The table that a paper could print."""
+    controls = list(dict.fromkeys(name for score in found.scores for name in score.controls))
+    rows = []
+    for score in found.scores:
+        arrow = {"lower": "lower", "higher": "higher", "floor": "at floor"}[score.value.better]
+        spoilt = [f"{score.controls[name]:.4g}" if name in score.controls else "" for name in controls]
+        rows.append((score.name, _said(score.value), arrow, "" if score.floor is None else _said(score.floor), *spoilt))
+    console.say(f"{found.subject}: " + "; ".join(f"{key} {value}" for key, value in found.protocol.items()))
+    shelf.table(("metric", "value", "better", "floor", *controls), rows)
+    costs = ", ".join(f"{name} {value:,.4g}" for name, value in found.cost.items())
+    notes = dict.fromkeys([*found.lines, *(f"{score.name}: {score.note}" for score in found.scores if score.note)])
+    console.say("\n".join([*notes, *([costs] if costs else [])]))
+
+
+def _said(value: Value) -> str:
+    if not math.isfinite(value.value):
+        return "not finite"
+    if value.error is None or value.error <= 0:
+        return f"{value.value:.4g}"
+    digits = max(0, 1 - math.floor(math.log10(value.error)))
+    return f"{value.value:.{digits}f} ± {value.error:.{digits}f}"

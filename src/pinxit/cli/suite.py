@@ -1,0 +1,43 @@
+"""`pinxit suite`: a named experiment, from its file to its table of bars."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pinxit.cli import console, options, shelf
+from pinxit.core import files
+from pinxit.core.errors import RunError
+from pinxit.evaluation import suites
+
+LIST = "list"
+
+
+def suite(chosen: options.PlaySuite) -> None:
+    """List the suites, or play one."""
+    if chosen.name == LIST:
+        rows = [(name, suites.load(name)) for name in suites.names()]
+        shelf.table(
+            ("suite", "data", "runs", "what it is"),
+            [(name, s.data, str(len(s.runs) * len(s.seeds)), " ".join(s.about.split())) for name, s in rows],
+        )
+        return
+    declared = suites.load(chosen.name)
+    name = Path(chosen.name).stem
+    folder = chosen.run or Path("runs") / "suites" / name
+    todo = suites.jobs(declared, folder, chosen.only)
+    if not todo:
+        raise RunError(f"no run of {name} has {chosen.only!r} in its name: they are {', '.join(declared.runs)}")
+    failed = suites.conduct(declared, todo, processes=chosen.processes, threads=chosen.threads, say=console.say)
+    if failed:
+        raise RunError(f"not finished: {', '.join(failed)}; see their .log in {folder}; the same command goes on")
+    if chosen.only:
+        return
+    measured = {run: [suites.found(job) for job in todo if job.name == run] for run in declared.runs}
+    verdicts = suites.judge(declared, measured)
+    files.write(folder / suites.RESULT, json.dumps(suites.result(declared, name, todo, verdicts), indent=1) + "\n")
+    shelf.table(
+        ("bar", "asked", "measured", ""),
+        [(v.bar, v.asked, v.measured, "pass" if v.holds else "MISS") for v in verdicts],
+    )
+    console.say(str(folder / suites.RESULT))

@@ -1,0 +1,268 @@
+"""The judge: real samples, a feature network and metrics, before which any number of subjects come and are treated alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pinxit.core.errors import InputError
+from pinxit.core.protocols import Conditional, Data, Samples, Splits
+from pinxit.core.rng import seed_of
+from pinxit.core.spec import Spec
+from pinxit.evaluation import abilities, controls, measures
+from pinxit.evaluation.measures import Measure, Real, Seen
+from pinxit.evaluation.scores import Evaluation, Score, Value
+from pinxit.metrics import extraction, features
+from pinxit.metrics.extraction import UNIT, Source
+
+SHOWN = 512
+"""Images kept of a set for the metrics that look at pixels."""
+SMALL = 40
+"""Images up to this side, with labels, have the classifier that pinxit trains on them as their feature network."""
+BANK = 60_000
+"""Training samples that copies are looked for among."""
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is judged.
+
+    Args:
+        name: as printed.
+        source: of its samples.
+        model: the trained model, where there is one.
+        about: kind, system, weights, recipe, label: what is kept beside the scores.
+        cost: training time, parameters and the like.
+        lines: sentences to print with the scores.
+    """
+
+    name: str
+    source: Source
+    model: Any = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+    cost: Mapping[str, float] = field(default_factory=dict)
+    lines: Sequence[str] = ()
+
+
+class Judge:
+    """Holds samples against real ones.
+
+    Args:
+        data: what was trained on; its test split is the reference, where it has one, else half of it.
+        n: samples of every set; fewer where there are fewer real ones.
+        network: the name of the features, of `pinxit.metrics.features.load`; None for what fits the data.
+        metrics: names of `pinxit.evaluation.measures` and `abilities`; none given are the usual ones.
+        controls: judge spoilt real samples too.
+        progress: called with (what, done, in all).
+
+    Raises:
+        InputError: an unknown metric or network, or one that does not fit the data.
+    """
+
+    def __init__(
+        self, data: Data, *, n: int = 10_000, network: str | None = None, metrics: Sequence[str] = (), controls: bool = True,
+        progress: Progress | None = None,
+    ) -> None:  # fmt: skip
+        self.data, self.spec = data, data.spec
+        self.progress = progress or (lambda what, done, total: None)
+        test = data.test() if isinstance(data, Splits) else None
+        self.held_out = test is not None
+        rows = self._order(data)
+        if test is None:
+            if len(data) < 4:
+                raise InputError(f"{data.name} has {len(data)} samples and no test split: half of them can't be a reference")
+            self.reference, self.reference_rows, self.train_rows = data, rows[: len(rows) // 2], rows[len(rows) // 2 :]
+        else:
+            self.reference, self.reference_rows, self.train_rows = test, self._order(test), rows
+        self.n = min(n, len(self.reference_rows), len(self.train_rows))
+        self.asked = n
+        names = tuple(metrics) or (measures.POINTS if self.spec.continuous else self._usual())
+        self.measures, self.abilities = abilities.told_apart(names)
+        self.with_controls = controls
+        self.network = features.load(network or self._fitting(), data, progress=lambda a, b: self.progress("classifier", a, b))
+        self._check()
+
+    @staticmethod
+    def _order(data: Data) -> Tensor:
+        """Which samples are taken first: a function of the data alone, so that every evaluation takes the same."""
+        return torch.randperm(len(data), generator=torch.Generator().manual_seed(seed_of("reference", data.name, len(data))))
+
+    def _usual(self) -> tuple[str, ...]:
+        names = measures.USUAL if self._has_classifier else tuple(name for name in measures.USUAL if name != "classes")
+        return names if min(self.spec.height, self.spec.width) >= 16 else tuple(name for name in names if name != "ms-ssim")
+
+    @property
+    def _has_classifier(self) -> bool:
+        return self.spec.classes > 1 and not self.spec.continuous and min(self.spec.height, self.spec.width) >= 16
+
+    def _fitting(self) -> str:
+        if self.spec.continuous:
+            return "pixels"
+        small = max(self.spec.height, self.spec.width) <= SMALL
+        if self.spec.channels not in (1, 3):
+            return "pixels"
+        return "lenet" if small and self._has_classifier else "efficientnet_lite0"
+
+    def _check(self) -> None:
+        for measure in self.measures:
+            if measure.needs == "classes" and self.classifier is None:
+                raise InputError(f"metric `{measure.name}` needs classes, {self.data.name} has no labels: leave it out")
+            if measure.needs == "modes" and not (self.spec.continuous or self.stacks is not None):
+                raise InputError(
+                    f"metric `modes` counts those of points or stacked digits, not of {self.data.name}: leave it out"
+                )
+
+    @cached_property
+    def classifier(self) -> Any:
+        """The features that tell the data's classes: of the network itself, or of the classifier trained on the data."""
+        if isinstance(self.network, features.Classifies) and self.network.classes == self.spec.classes:
+            return self.network
+        if not self._has_classifier or self.spec.channels not in (1, 3):
+            return None
+        return features.load("lenet", self.data, progress=lambda a, b: self.progress("classifier", a, b))
+
+    @cached_property
+    def stacks(self) -> Callable[[Tensor], Tensor] | None:
+        """The digit classifier, for stacked digits."""
+        if not self.data.name.startswith("stacked-mnist"):
+            return None
+        from pinxit import data
+        from pinxit.metrics.classifier import lenet
+
+        return lenet(data.load("mnist")).logits
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What two evaluations must share to be compared."""
+        kind = "test split" if self.held_out else "half of the training samples"
+        said = {
+            "reference": f"{len(self.reference_rows[: self.n]):,} samples of {self.data.name}, {kind}",
+            "n": self.n,
+            "features": self.network.describe(),
+        }
+        if self.classifier is not None and self.classifier is not self.network:
+            said["classes"] = self.classifier.describe()
+        return said
+
+    def seen(self, source: Source, what: str) -> Seen:
+        """A set as metrics see it."""
+        found = extraction.extract(self.network, source, progress=lambda a, b: self.progress(what, a, b))
+        probabilities = None
+        if self.classifier is not None and any(measure.needs == "classes" for measure in self.measures):
+            of = found if self.classifier is self.network else extraction.extract(self.classifier, source)
+            head = self.classifier.judge.network.head
+            with torch.no_grad():
+                probabilities = head(torch.as_tensor(of.features)).softmax(1)
+        looked = {measure.images for measure in self.measures}
+        count = min(len(source), self.n) if "all" in looked else SHOWN if "some" in looked else 0
+        images = list(islice(source.units(), -(-count // UNIT)))
+        pixels = torch.cat(images)[:count] if images else torch.empty(0, *self.spec.shape)
+        return Seen(torch.as_tensor(found.features), pixels, probabilities)
+
+    @cached_property
+    def real(self) -> Real:
+        """The real samples; the training ones in full where copies are looked for."""
+        bank = BANK if any(measure.needs == "train" for measure in self.measures) else self.n
+        reference = extraction.DataSource(self.reference, self.reference_rows[: self.n])
+        train = extraction.DataSource(self.data, self.train_rows[:bank])
+        centres = getattr(self.data, "centres", None) if self.spec.continuous else None
+        return Real(
+            self.seen(reference, "reference"), self.seen(train, "training samples"), self.held_out, centres,
+            float(getattr(self.data, "sigma", 0.0)) if centres is not None else 0.0,
+            "" if self.classifier is None else self.classifier.name, tuple(getattr(self.data, "class_names", ())), self.stacks,
+        )  # fmt: skip
+
+    @cached_property
+    def floors(self) -> dict[str, Value]:
+        """The values of real samples by name."""
+        found: dict[str, Value] = {}
+        rows = torch.arange(self.n)
+        for measure in self.measures:
+            if measure.floor == "train":
+                values = measure.compute(self.real.train.part(rows), self.real, 0)
+            else:
+                values = measure.compute(*_halves(self.real), 0)
+            found |= {value.name: value for value in values}
+        return found
+
+    @cached_property
+    def controls(self) -> dict[str, dict[str, float]]:
+        """The values of spoilt samples, by metric and control."""
+        found: dict[str, dict[str, float]] = {}
+        rows = self.train_rows[: self.n]
+        for control in controls.CONTROLS if self.with_controls else ():
+            if (self.spec.continuous and not control.points) or (control.name == "class dropped" and not self.spec.classes):
+                continue
+            seen = self.seen(controls.Spoilt(control, self.data, rows), control.name)
+            for measure in self.measures:
+                for value in measure.compute(seen, self.real, 0):
+                    found.setdefault(value.name, {})[control.name] = value.value
+        if self.with_controls:
+            copies = self.real.train.part(torch.arange(self.n))
+            for measure in self.measures:
+                for value in measure.compute(copies, self.real, 0) if measure.needs == "train" else ():
+                    found.setdefault(value.name, {})["copies"] = value.value
+        return found
+
+    def evaluate(self, subject: Subject) -> Evaluation:
+        """Everything that the metrics say of a subject."""
+        scores = []
+        if self.measures:
+            seen = self.seen(subject.source, subject.name)
+            for measure in self.measures:
+                self.progress(f"{subject.name}: {measure.name}", 0, 1)
+                scores += self._scores(measure, seen)
+        for ability in self.abilities:
+            scores += ability.compute(subject, self.data)
+        lines = list(subject.lines)
+        if self.n < self.asked:
+            lines.append(f"n is {self.n:,}, not {self.asked:,}: there are no more real samples kept apart")
+        if not self.held_out:
+            lines.append(f"{self.data.name} has no test split: the reference was trained on")
+        return Evaluation(subject.name, dict(subject.about), self.protocol, tuple(scores), dict(subject.cost), tuple(lines))
+
+    def _scores(self, measure: Measure, seen: Seen) -> list[Score]:
+        real, floors, spoilt = self.real, self.floors, self.controls
+        start = time.perf_counter()
+        values = measure.compute(seen, real, 0)
+        seconds = time.perf_counter() - start
+        return [Score(value, floors.get(value.name), spoilt.get(value.name, {}), seconds / len(values)) for value in values]
+
+
+def of_model(model: Any, name: str, n: int, spec: Spec, *, seed: int = 0, **about: Any) -> Subject:
+    """A trained model as a subject; raises InputError where it does not sample."""
+    if not isinstance(model, Samples):
+        raise InputError(f"{name} draws no samples: judge it by `--likelihood`, or reconstructions by `pinxit reconstruct`")
+    return Subject(name, extraction.SampleSource(model, n, spec, seed=seed, name=name), model, about, sampling_cost(model))
+
+
+def sampling_cost(model: Any, n: int = 64) -> dict[str, float]:
+    """Seconds a thousand samples (of one batch of `n`, after a first one) and the number of parameters."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        model.sample(2, generator=generator)
+        start = time.perf_counter()
+        model.sample(n, generator=generator)
+        seconds = (time.perf_counter() - start) * 1000 / n
+    return {"seconds a 1,000 samples": round(seconds, 3), "parameters": float(sum(p.numel() for p in model.parameters()))}
+
+
+def conditional(model: Any) -> bool:
+    """Whether a model draws given classes."""
+    return isinstance(model, Conditional)
+
+
+def _halves(real: Real) -> tuple[Seen, Real]:
+    """One half of the reference as samples, the other as the reference."""
+    order = torch.randperm(len(real.reference.features), generator=torch.Generator().manual_seed(seed_of("halves")))
+    a, b = order.chunk(2)
+    held = Real(real.reference.part(b), real.train, real.held_out, classifier=real.classifier)
+    return real.reference.part(a), held

@@ -1,0 +1,281 @@
+"""The metrics of an evaluation: each sees a set of samples beside the real ones and gives named values.
+
+One function a metric, the same for the samples that are judged, for real samples (the floor) and for spoilt ones (the controls),
+so that no score has a protocol of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pinxit.core.rng import seed_of
+from pinxit.evaluation.scores import Value
+
+REPEATS = 10
+"""Bootstrap repeats of a distance that has no error of its own."""
+EXACT = 1000
+"""Samples of which the exact transport distance is taken."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A set of samples as metrics see it.
+
+    Args:
+        features: (n, d).
+        images: the first of them in [-1, 1]; all of them where they are stacked digits.
+        probabilities: p(class | sample) by a classifier of real samples, (n, k); None where there is none.
+    """
+
+    features: Tensor
+    images: Tensor
+    probabilities: Tensor | None = None
+
+    def part(self, rows: Tensor) -> Seen:
+        """The samples at `rows` alone; the images are those of the whole."""
+        return Seen(self.features[rows], self.images, None if self.probabilities is None else self.probabilities[rows])
+
+
+@dataclass(frozen=True)
+class Real:
+    """What samples are held against.
+
+    Args:
+        reference: real samples that were not trained on, where there are such.
+        train: training samples.
+        held_out: whether the reference was not trained on.
+        centres: of the modes of points, with `sigma` their standard deviation.
+        classifier: what tells classes, as printed.
+        names: of the classes.
+        stacks: from stacked digits to their modes; None elsewhere.
+    """
+
+    reference: Seen
+    train: Seen
+    held_out: bool
+    centres: Tensor | None = None
+    sigma: float = 0.0
+    classifier: str = ""
+    names: tuple[str, ...] = ()
+    stacks: Callable[[Tensor], Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric.
+
+    Args:
+        name: as the command line spells it.
+        about: in words.
+        compute: (samples, real samples, seed) to values.
+        needs: besides features: classes, every training sample, or modes that are known.
+        images: how many of a set's images it looks at.
+        floor: what the floor is the value of: training samples, or the half of the held-out samples that is not the null.
+    """
+
+    name: str
+    about: str
+    compute: Callable[[Seen, Real, int], list[Value]]
+    needs: Literal["", "classes", "train", "modes"] = ""
+    images: Literal["none", "some", "all"] = "none"
+    floor: Literal["train", "held-out"] = "train"
+
+
+def generator(seed: int, name: str) -> torch.Generator:
+    """The generator of a metric."""
+    return torch.Generator().manual_seed(seed_of("measure", name, seed))
+
+
+def frechet(x: Seen, real: Real, seed: int) -> list[Value]:
+    """Its error is the bootstrap's over the judged samples; the distance of two sets of one law at this n is the floor."""
+    from pinxit.metrics.frechet import frechet_distance
+
+    value = frechet_distance(x.features, real.reference.features)
+    drawn, values = generator(seed, "frechet"), []
+    for _ in range(REPEATS):
+        rows = torch.randint(len(x.features), (len(x.features),), generator=drawn)
+        values.append(frechet_distance(x.features[rows], real.reference.features))
+    n, d = x.features.shape
+    note = f"n = {n:,} is less than twice the {d:,} dimensions: most of the floor is bias" if n < 2 * d else ""
+    return [Value("frechet distance", value, float(torch.tensor(values).std()), "lower", note)]
+
+
+def frechet_infinity(x: Seen, real: Real, seed: int) -> list[Value]:
+    """Chong & Forsyth 2020."""
+    from pinxit.metrics.frechet import frechet_infinity as extrapolated
+
+    found = extrapolated(x.features, real.reference.features, generator=generator(seed, "frechet-infinity"))
+    return [Value("frechet distance, n = infinity", found.distance, found.standard_error, "lower")]
+
+
+def kid(x: Seen, real: Real, seed: int) -> list[Value]:
+    """Binkowski et al. 2018, from all samples at once."""
+    from pinxit.metrics.kernel import kernel_distance
+
+    found = kernel_distance(x.features, real.reference.features)
+    return [Value("kernel distance", found.value, found.standard_error, "lower")]
+
+
+def precision_recall(x: Seen, real: Real, seed: int) -> list[Value]:
+    """Kynkaanniemi et al. 2019 with k = 3; Naeem et al. 2020 with k = 5. The errors are binomial."""
+    from pinxit.metrics.precision_recall import neighbourhoods
+
+    n, m = len(x.features), len(real.reference.features)
+    found = neighbourhoods(real.reference.features, x.features)
+    pr, dc = found.precision_recall, found.density_coverage
+    return [
+        Value("precision", pr.precision, _binomial(pr.precision, n), "higher"),
+        Value("recall", pr.recall, _binomial(pr.recall, m), "higher"),
+        Value("density", dc.density, None, "higher"),
+        Value("coverage", dc.coverage, _binomial(dc.coverage, m), "higher"),
+    ]
+
+
+def prd(x: Seen, real: Real, seed: int) -> list[Value]:
+    """Sajjadi et al. 2018."""
+    from pinxit.metrics.prd import prd as curve
+
+    found = curve(real.reference.features, x.features, generator=generator(seed, "prd"))
+    return [
+        Value("PRD F8 (recall)", found.f_8, found.f_8_error, "higher"),
+        Value("PRD F1/8 (precision)", found.f_eighth, found.f_eighth_error, "higher"),
+    ]
+
+
+def inception(x: Seen, real: Real, seed: int) -> list[Value]:
+    """Salimans et al. 2016; an "inception-style" score unless the classifier is Inception-2015's."""
+    from pinxit.metrics.inception_score import inception_score
+
+    assert x.probabilities is not None
+    found = inception_score(x.probabilities, classifier=real.classifier, generator=generator(seed, "inception"))
+    return [Value(found.name, found.score, found.error / math.sqrt(found.splits), "higher", "sees no real sample")]
+
+
+def sliced(x: Seen, real: Real, seed: int) -> list[Value]:
+    """Sliced W1 among features (Rabin et al. 2011); the error is that of the directions."""
+    from pinxit.metrics.transport import sliced as distance
+
+    found = distance(x.features, real.reference.features)
+    return [Value("sliced W1", found.value, found.standard_error, "lower")]
+
+
+def exact(x: Seen, real: Real, seed: int) -> list[Value]:
+    """Exact W1 of a thousand samples of each, by POT."""
+    from pinxit.metrics.transport import wasserstein
+
+    n = min(EXACT, len(x.features), len(real.reference.features))
+    return [Value("exact W1", wasserstein(x.features[:n], real.reference.features[:n]), None, "lower", f"of n = {n:,}")]
+
+
+def ms_ssim(x: Seen, real: Real, seed: int) -> list[Value]:
+    """Odena et al. 2017: the similarity of pairs of samples; diversity is judged beside that of real ones."""
+    from pinxit.metrics.ms_ssim import pair_similarity
+
+    found = pair_similarity(x.images, generator=generator(seed, "ms-ssim"))
+    return [Value("MS-SSIM of pairs", found.value, found.standard_error, "floor")]
+
+
+def classes(x: Seen, real: Real, seed: int) -> list[Value]:
+    """The classes that a classifier sees, held against those it sees in the reference."""
+    from pinxit.metrics.two_sample import class_histogram
+
+    assert x.probabilities is not None
+    assert real.reference.probabilities is not None
+    found = class_histogram(_counts(x), _counts(real.reference))
+    missing = ", ".join(real.names[k] if k < len(real.names) else str(k) for k in found.missing)
+    note = f"G-test p = {found.p:.2g}" + (f"; missing: {missing}" if missing else "")
+    return [Value("class KL", found.kl, None, "lower", note)]
+
+
+def two_sample(x: Seen, real: Real, seed: int) -> list[Value]:
+    """Lopez-Paz & Oquab 2017: how often nearest neighbours tell samples from real ones; 1/2 where they can't."""
+    from pinxit.metrics.two_sample import neighbour_test
+
+    found = neighbour_test(real.reference.features, x.features, generator=generator(seed, "two-sample"))
+    note = f"p = {found.p:.2g} where the laws are equal; real ones {found.real:.2f}, generated ones {found.generated:.2f}"
+    return [Value("1-NN accuracy", found.accuracy, _binomial(found.accuracy, found.n), "floor", note)]
+
+
+def memorisation(x: Seen, real: Real, seed: int) -> list[Value]:
+    """Whether samples lie nearer to training samples than held-out ones do."""
+    from pinxit.metrics.memorisation import memorisation as examined
+
+    found = examined(x.features, real.train.features, real.reference.features, generator=generator(seed, "memorisation"))
+    tail, own = found.tail.value, found.authenticity.value
+    return [
+        Value("copies: nearest 1 %", tail, _binomial(tail, found.generated), "floor", found.verdict),
+        Value("copies: Z_U", found.z.value, 1.0, "floor"),
+        Value("copies: C_T", found.c_t.value, 1.0, "floor"),
+        Value("authenticity", own, _binomial(own, found.generated), "floor"),
+    ]
+
+
+def modes(x: Seen, real: Real, seed: int) -> list[Value]:
+    """Modes of points by distance, of stacked digits by a classifier."""
+    from pinxit.metrics.modes import mixture_modes, stacked_modes
+
+    if real.stacks is not None:
+        stacks = stacked_modes(x.images, real.stacks)
+        note = f"dropped: {', '.join(stacks.dropped[:10])}" if stacks.dropped else ""
+        return [
+            Value("modes", float(stacks.captured), None, "higher", note),
+            Value("reverse KL of modes", stacks.kl, None, "lower"),
+            Value("confident", stacks.confident, _binomial(stacks.confident, len(x.images)), "higher"),
+        ]
+    assert real.centres is not None
+    found = mixture_modes(x.features, real.centres, real.sigma, real.names)
+    note = f"dropped: {', '.join(found.dropped)}" if found.dropped else ""
+    return [
+        Value("modes", float(found.captured), None, "higher", note),
+        Value("high quality", found.high_quality, _binomial(found.high_quality, len(x.features)), "floor"),
+        Value("reverse KL of modes", found.reverse_kl, None, "lower"),
+        Value("spread within modes", found.spread, None, "floor", "1 is the data's; less are shrunken modes"),
+    ]
+
+
+def parzen(x: Seen, real: Real, seed: int) -> list[Value]:
+    """The historical score of pixels, misleading: half of the reference chooses the width, the other half is judged."""
+    from pinxit.metrics.parzen import parzen as estimate
+
+    pixels = [(part.images.flatten(1) + 1) / 2 for part in (x, real.train, real.reference)]
+    validation, test = pixels[2].chunk(2)
+    found = estimate(pixels[0], pixels[1], validation, test, generator=generator(seed, "parzen"))
+    value = found.samples
+    return [Value("Parzen log-likelihood", value.log_likelihood, value.standard_error, "higher", found.caveat)]
+
+
+MEASURES = (
+    Measure("frechet", "Frechet distance of Gaussians fitted to features", frechet),
+    Measure("frechet-infinity", "the same, extrapolated to infinitely many samples", frechet_infinity),
+    Measure("kid", "squared MMD with a cubic kernel, unbiased", kid),
+    Measure("precision-recall", "precision, recall, density, coverage", precision_recall),
+    Measure("prd", "precision against recall on clusters", prd),
+    Measure("inception", "inception-style score", inception, needs="classes"),
+    Measure("sliced", "sliced Wasserstein distance", sliced),
+    Measure("wasserstein", "exact Wasserstein distance of 1,000 samples", exact),
+    Measure("ms-ssim", "similarity of pairs of samples", ms_ssim, images="some"),
+    Measure("classes", "histogram of classes against the data's", classes, needs="classes"),
+    Measure("two-sample", "whether nearest neighbours tell samples from real ones", two_sample),
+    Measure("memorisation", "whether samples are copies of training ones", memorisation, needs="train", floor="held-out"),
+    Measure("modes", "modes of points or of stacked digits", modes, needs="modes", images="all"),
+    Measure("parzen", "Parzen window, historical and misleading", parzen, images="all"),
+)
+USUAL = ("frechet", "kid", "precision-recall", "classes", "ms-ssim", "memorisation")
+POINTS = ("modes", "sliced", "precision-recall")
+
+
+def _counts(x: Seen) -> Tensor:
+    assert x.probabilities is not None
+    return x.probabilities.argmax(1).bincount(minlength=x.probabilities.shape[1])
+
+
+def _binomial(share: float, n: int) -> float:
+    """The standard error of a share of n; at 0 and 1 that of half a sample."""
+    p = min(max(share, 0.5 / n), 1 - 0.5 / n)
+    return math.sqrt(p * (1 - p) / n)

@@ -1,0 +1,144 @@
+"""What evaluations say in plain words: what is better beyond noise, what is not told apart, what cannot be compared and why."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pinxit.evaluation.scores import Evaluation, Value, differences
+
+SIGMAS = 3.0
+"""A difference counts that is more than this many standard errors; among a dozen metrics two would be met by chance."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The evaluations of one recipe, a seed each.
+
+    Args:
+        name: as printed.
+        members: of the group.
+    """
+
+    name: str
+    members: Sequence[Evaluation]
+
+    def value(self, metric: str) -> Value | None:
+        """The mean of a metric over the seeds.
+
+        Its error is the greater of what is known of two kinds of noise: that of each seed's samples, and, from two seeds on,
+        that of the seeds themselves.
+        """
+        found = [score.value for member in self.members if (score := member.score(metric)) is not None]
+        if not found or not all(math.isfinite(value.value) for value in found):
+            return None
+        numbers = [value.value for value in found]
+        own = math.sqrt(sum((value.error or 0.0) ** 2 for value in found)) / len(found)
+        over = statistics.stdev(numbers) / math.sqrt(len(numbers)) if len(numbers) > 1 else 0.0
+        return Value(metric, statistics.fmean(numbers), max(own, over) or None, found[0].better)
+
+
+def grouped(evaluations: Sequence[Evaluation]) -> list[Group]:
+    """The evaluations by recipe, in their order: those that differ in the seed of training alone are one group."""
+    groups: dict[str, list[Evaluation]] = {}
+    for evaluation in evaluations:
+        groups.setdefault(str(evaluation.about.get("recipe") or evaluation.subject), []).append(evaluation)
+    return [Group(_name(members), members) for members in groups.values()]
+
+
+def _name(members: Sequence[Evaluation]) -> str:
+    return members[0].subject if len(members) == 1 else str(members[0].about.get("label") or members[0].subject)
+
+
+def split(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], list[str]]:
+    """Those that can be compared with the first one, and a sentence on each that can't."""
+    first, sentences, same = evaluations[0], [], []
+    for evaluation in evaluations:
+        why = differences(first, evaluation)
+        if why:
+            sentences.append(f"{evaluation.subject} can't be compared with {first.subject}: they differ in {'; '.join(why)}.")
+        else:
+            same.append(evaluation)
+    return same, sentences
+
+
+def read(evaluations: Sequence[Evaluation]) -> list[str]:
+    """The sentences of a comparison."""
+    same, apart = split(evaluations)
+    groups = grouped(same)
+    sentences = [s for metric in metrics(same) for s in _of_metric(metric, groups)] if len(groups) > 1 else []
+    if len(groups) > 1 and any(len(group.members) == 1 for group in groups):
+        sentences.append(
+            "Where a recipe was trained from one seed, its error holds the noise of the samples, not that of training."
+        )
+    return [*sentences, *_blind(same), *_floors(groups), *apart]
+
+
+def metrics(evaluations: Sequence[Evaluation]) -> list[str]:
+    """Every metric that was measured, in order."""
+    return list(dict.fromkeys(score.name for evaluation in evaluations for score in evaluation.scores))
+
+
+def _of_metric(metric: str, groups: Sequence[Group]) -> list[str]:
+    """Who is best by one metric, and who is not told from it."""
+    found = [(group.name, value) for group in groups if (value := group.value(metric)) is not None]
+    if len(found) < 2 or found[0][1].better == "floor":
+        return []
+    better = found[0][1].better
+    found.sort(key=lambda pair: pair[1].value, reverse=better == "higher")
+    (best, top), *rest = found
+    if any(value.error is None for _, value in found):
+        return [f"{metric}: {best} has the {'highest' if better == 'higher' else 'lowest'} value; its noise is not known."]
+    near = [name for name, value in rest if abs(value.value - top.value) <= SIGMAS * math.hypot(top.error or 0, value.error or 0)]
+    if not near:
+        name, second = rest[0]
+        return [f"{metric}: {best} is best beyond noise ({_said(top)}; next {name}, {_said(second)})."]
+    if len(near) == len(rest):
+        return [f"{metric}: {_listed([best, *near])} are not told apart ({_said(top)} to {_said(rest[-1][1])})."]
+    return [f"{metric}: {_listed([best, *near])} are not told apart and better than the rest ({best}: {_said(top)})."]
+
+
+def _blind(evaluations: Sequence[Evaluation]) -> list[str]:
+    """The metrics by which spoilt samples are as good as real ones: a high score there is no sign of quality."""
+    told: dict[str, list[str]] = {}
+    for score in {score.name: score for evaluation in evaluations for score in evaluation.scores}.values():
+        if score.floor is None or score.value.better == "floor" or not math.isfinite(score.floor.value):
+            continue
+        sign = -1 if score.value.better == "lower" else 1
+        slack = SIGMAS * (score.floor.error or 0.0)
+        for control, value in score.controls.items():
+            if math.isfinite(value) and sign * (value - score.floor.value) >= -slack:
+                told.setdefault(score.name, []).append(control)
+    return [
+        f"{metric} does not tell spoilt samples from real ones ({_listed(names)}): it says little alone."
+        for metric, names in told.items()
+    ]
+
+
+def _floors(groups: Sequence[Group]) -> list[str]:
+    """Who reaches the floor of real samples by some metric."""
+    lines = []
+    for group in groups:
+        reached = []
+        for score in group.members[0].scores:
+            value, floor = group.value(score.name), score.floor
+            if value is not None and floor is not None and value.error is not None and math.isfinite(floor.value):
+                sigma = math.hypot(value.error, floor.error or 0.0)
+                if abs(value.value - floor.value) <= SIGMAS * sigma:
+                    reached.append(score.name)
+        if reached:
+            lines.append(f"{group.name} is not told from real samples by {_listed(reached)}.")
+    return lines
+
+
+def _said(value: Value) -> str:
+    if value.error is None:
+        return f"{value.value:.4g}"
+    digits = max(0, 1 - math.floor(math.log10(value.error))) if value.error > 0 else 3
+    return f"{value.value:.{digits}f} ± {value.error:.{digits}f}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

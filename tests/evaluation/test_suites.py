@@ -1,0 +1,118 @@
+"""Suites: every file is sound, a bar holds exactly where it should, and a suite is played to its table and not played twice."""
+
+import json
+
+import pytest
+
+from pinxit import systems
+from pinxit.core.errors import InputError, RunError
+from pinxit.evaluation import abilities, suites
+from pinxit.evaluation.suites import Bar, Condition, Suite
+
+
+@pytest.mark.parametrize("name", suites.names())
+def test_every_suite_asks_for_what_there_is(name):
+    suite = suites.load(name)
+    abilities.told_apart(suite.metrics)
+    for run in suite.runs.values():
+        preset = systems.preset(run.system, run.preset)
+        preset.replace(**({} if run.alone else suite.common) | run.config)
+    assert suite.seeds
+
+
+def test_a_typo_names_the_field_the_run_and_the_suite():
+    with pytest.raises(InputError, match="did you mean `rings`"):
+        suites.load("ring")
+    with pytest.raises(InputError, match="unknown field `runs.a.presett`: did you mean `preset`"):
+        Suite.of({"about": "", "data": "ring", "metrics": ["modes"], "runs": {"a": {"system": "gan", "presett": "x"}}})
+    bar = {"name": "x", "runs": ["b"], "conditions": [{"metric": "modes", "at_least": 1}]}
+    suite = Suite.of({"about": "", "data": "ring", "metrics": ["modes"], "runs": {"a": {"system": "gan"}}, "bars": [bar]})
+    with pytest.raises(InputError, match="bar `x` of here names the run `b`"):
+        suites.checked(suite, "here")
+
+
+def verdict(bar, **measured):
+    suite = Suite.of({"about": "", "data": "ring", "metrics": ["m"], "runs": {r: {"system": "gan"} for r in measured}})
+    return suites.judge(suite.replace(bars=[bar.model_dump()]), measured)[0]
+
+
+M = (Condition(metric="m", at_least=1.0, at_most=2.0),)
+
+
+@pytest.mark.parametrize(
+    ("over", "values", "holds"),
+    [
+        ("every", (1.0, 2.0, 1.5), True),
+        ("every", (1.0, 2.0, 2.1), False),
+        ("most", (1.0, 2.0, 2.1), True),
+        ("most", (1.0, 2.5), False),
+        ("best", (0.0, 3.0, 1.5), True),
+        ("best", (0.0, 3.0), False),
+        ("mean", (0.0, 3.0), True),
+        ("mean", (0.0, 4.5), False),
+        ("median", (0.0, 1.5, 9.0), True),
+        ("median", (0.0, 0.5, 1.5), False),
+        ("every", (float("nan"),), False),
+        ("mean", (float("nan"), 1.5), False),
+    ],
+)
+def test_a_bar_over_seeds(over, values, holds):
+    found = verdict(Bar(name="x", runs=("a",), over=over, conditions=M), a=[{"m": value} for value in values])
+    assert found.holds is holds
+
+
+def test_conditions_hold_of_the_same_seed():
+    both = (Condition(metric="m", at_least=1.0), Condition(metric="k", at_most=0.0))
+    seeds = [{"m": 2.0, "k": 1.0}, {"m": 0.0, "k": -1.0}]
+    assert not verdict(Bar(name="x", runs=("a",), over="best", conditions=both), a=seeds).holds
+    assert verdict(Bar(name="x", runs=("a",), over="best", conditions=both), a=[*seeds, {"m": 2.0, "k": 0.0}]).holds
+
+
+def test_all_runs_or_any_of_them():
+    good, bad = [{"m": 1.5}], [{"m": 5.0}]
+    assert not verdict(Bar(name="x", runs=("a", "b"), conditions=M), a=good, b=bad).holds
+    assert verdict(Bar(name="x", runs=("a", "b"), any_of_them=True, conditions=M), a=good, b=bad).holds
+
+
+def test_a_metric_that_was_not_measured_is_named():
+    with pytest.raises(RunError, match="`m` was not measured of x"):
+        verdict(Bar(name="x", runs=("a",), conditions=M), a=[{"n": 1.0}])
+
+
+@pytest.mark.slow
+def test_a_suite_is_played_judged_and_gone_on_with(tmp_path, capsys):
+    from pinxit.cli import main
+
+    suite = tmp_path / "mine.toml"
+    suite.write_text("""
+about = "two tiny games"
+data = "ring"
+seeds = [0, 1]
+metrics = ["modes"]
+evaluate = { n = 200 }
+common = { rounds = 4 }
+[runs.one]
+system = "gan"
+preset = "tiny"
+[[bars]]
+name = "never"
+runs = ["one"]
+conditions = [{ metric = "modes", at_least = 9 }]
+[[bars]]
+name = "always"
+runs = ["one"]
+conditions = [{ metric = "modes", at_least = 0 }, { metric = "log/step", at_least = 4, at_most = 4 }]
+""")
+    folder = tmp_path / "runs"
+    assert main(["suite", str(suite), "--run", str(folder), "--only", "s1"]) == 0
+    assert not (folder / "one-s0").exists()
+    stamp = (folder / "one-s1" / suites.EVALUATION).stat().st_mtime_ns
+    capsys.readouterr()
+    assert main(["suite", str(suite), "--run", str(folder)]) == 0
+    told = capsys.readouterr().out
+    assert (folder / "one-s1" / suites.EVALUATION).stat().st_mtime_ns == stamp
+    assert "MISS" in told
+    assert "pass" in told
+    result = json.loads((folder / suites.RESULT).read_text())
+    assert [bar["holds"] for bar in result["bars"]] == [False, True]
+    assert [run["run"] for run in result["runs"]] == ["one-s0", "one-s1"]
