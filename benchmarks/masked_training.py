@@ -40,6 +40,7 @@ class Full(nn.Module):
         self.padding = (layer.up, layer.side)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The mask multiplied each time."""
         mask = self.mask
         assert isinstance(mask, Tensor)
         weight = self.weight if self.padding == (0, 0) else self.weight * mask  # no mask where no tap is closed
@@ -54,6 +55,7 @@ class Contiguous(nn.Module):
         self.first, self.layers, self.head = stack.first, stack.layers, stack.head
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """As `PixelStack`, but for the layout."""
         x = self.first(x)
         for layer in self.layers:
             x = layer(x)

@@ -11,7 +11,7 @@ import importlib
 import os
 from pathlib import Path
 
-NAMES = ("ring", "grid", "collapse", "stacked", "infogan", "conditional", "fair", "vanishing")
+NAMES = ("ring", "grid", "collapse", "stacked", "infogan", "conditional", "fair", "vanishing", "likelihood")
 
 
 def main() -> None:

@@ -29,6 +29,7 @@ from pinxit.evaluation.measures import MEASURES, Real, Seen
 from pinxit.evaluation.scores import finite
 
 RESULTS = Path(__file__).parent / "results" / "discrimination.json"
+PICTURE = Path(__file__).parents[1] / "docs" / "images" / "discrimination.png"
 N, BANK, DRAWS = 2000, 8000, 20
 METRICS = (
     "frechet", "kid", "precision-recall", "prd", "inception", "sliced", "ms-ssim", "classes", "two-sample", "memorisation",
@@ -159,13 +160,16 @@ def draw(index: int) -> dict[str, Any]:
     train = real.batch(bank).images
 
     def seen(x: Tensor) -> Seen:
-        return Seen(judge.features(x), x, judge.logits(x).softmax(1))
+        features = judge.features(x)
+        with torch.no_grad():
+            return Seen(features, x, judge.network.head(features).softmax(1))
 
     against = Real(seen(test.batch(torch.arange(N)).images), seen(train), True, classifier=judge.name)
     measures = [measure for measure in MEASURES if measure.name in METRICS]
 
     def values(x: Tensor) -> dict[str, float]:
-        return {value.name: value.value for m in measures for value in m.compute(seen(x), against, index)}
+        judged = seen(x)
+        return {value.name: value.value for m in measures for value in m.compute(judged, against, index)}
 
     start = time.perf_counter()
     assert chosen.labels is not None
@@ -211,6 +215,28 @@ def sides_of() -> dict[str, str]:
     return {v.name: v.better for m in MEASURES if m.name in METRICS for v in m.compute(set_, real, 0)}
 
 
+def draw_picture(about: Mapping[str, Any]) -> None:
+    """The headline picture: a row a metric, a column a corruption, the share of draws that are ordered rightly."""
+    from matplotlib.figure import Figure
+
+    right_, names = about["right"], list(about["corruptions"])
+    metrics = sorted(right_, key=lambda metric: -sum(right_[metric].values()))
+    figure = Figure(figsize=(9.2, 0.34 * len(metrics) + 2.2), layout="constrained")
+    axes = figure.add_subplot()
+    rows = [[right_[metric][name] for name in names] for metric in metrics]
+    axes.imshow(rows, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+    for i, row in enumerate(rows):
+        for k, value in enumerate(row):
+            axes.text(k, i, f"{100 * value:.0f}", ha="center", va="center", fontsize=8, color="white" if value < 0.6 else "black")
+    axes.set_xticks(range(len(names)), names, rotation=35, ha="right", fontsize=9)
+    axes.set_yticks(range(len(metrics)), metrics, fontsize=9)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    title = f"% of {len(about['draws'])} draws in which a metric orders three grades of a corruption rightly (n = {N:,})"
+    axes.set_title(title, fontsize=10)
+    files.write_with(PICTURE, lambda path: figure.savefig(path, dpi=150))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.discrimination", description=__doc__)
     parser.add_argument("--draws", type=int, default=DRAWS)
@@ -219,7 +245,7 @@ def main() -> None:
     while len(kept) < chosen.draws:
         kept.append(finite(draw(len(kept))))
         about = {
-            "experiment": "discrimination",
+            "study": "discrimination",
             "command": "python -m experiments.discrimination",
             "protocol": f"fashion-mini: {N:,} images outside the bank of {BANK:,} training images, against {N:,} test images",
             "corruptions": {c.name: c.said for c in CORRUPTIONS},
@@ -228,6 +254,7 @@ def main() -> None:
         }
         files.write(RESULTS, json.dumps(about, indent=1) + "\n")
         print(f"draw {len(kept)} of {chosen.draws}: {kept[-1]['seconds']} s", flush=True)
+    draw_picture(json.loads(RESULTS.read_text()))
 
 
 if __name__ == "__main__":

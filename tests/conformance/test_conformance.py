@@ -11,17 +11,17 @@ import torch
 from torch import nn
 
 from pinxit import conformance, systems
-from pinxit.conformance import networks, objectives, penalties, probes, training
+from pinxit.conformance import networks, objectives, penalties, pixels, probes, training
 from pinxit.conformance.record import NOBODY, PEERS, Missing, Row
 from pinxit.core.game import owners
 from pinxit.core.rng import seeded
 from pinxit.core.trainer import Trainer
 from pinxit.losses import adversarial
 from pinxit.losses import penalties as losses
-from pinxit.nn import conditioning
+from pinxit.nn import conditioning, lstm2d, scan
 from pinxit.systems import began, dragan, ebgan, wgan
 
-COUNT = 23 + 7
+COUNT = 23 + 8
 """Rows of the table of properties in the reference on adversarial systems, and of the pixel models' mistakes."""
 
 TABLE = conformance.rows()
@@ -130,6 +130,8 @@ BUGS = {
     "classes": (conditioning, "mismatched", permuted),
     "ebgan": (ebgan, "energy_loss", lambda e, e_fake, m: e.mean() + (m - e_fake.mean()).clamp(min=0)),
     "lsgan": (adversarial, "least_squares_generator_loss", lambda d, c: (torch.sigmoid(d) - c).square().mean() / 2),
+    "diagonal-bilstm": (lstm2d, "by_diagonals", lambda h, w: pixels.changed(scan.by_diagonals(h, w), h, w, pixels.unshifted)),
+    "lstm-cell": (scan, "_tanh_", torch.Tensor.sigmoid_),
     "d-gradient": (dragan.DRAGAN, "discriminator_loss", training.PenaltyOnly.discriminator_loss),
 }
 

@@ -10,9 +10,10 @@ from pinxit.conformance import pixels
 from pinxit.core.errors import InputError
 from pinxit.diagnostics.causality import Certificate, causality
 from pinxit.nn import reach
+from pinxit.nn.gated import GatedStack
 from pinxit.nn.lstm2d import DiagonalBiLSTM, RowLSTM
 from pinxit.nn.masked import MaskedConv2d
-from pinxit.nn.pixels import Head
+from pinxit.nn.pixels import Head, PixelStack, ResidualBlock
 from pinxit.nn.recurrent import RecurrentBlock, RecurrentStack
 
 
@@ -51,11 +52,19 @@ def diagonal(rho, width):
     return lambda r, c, u, d: not (u == 1 and c + d == width - 1 and c < width - 1 - rho)
 
 
-def convolutions(rho, layers, height, width):
-    x = reach.convolution(reach.image(1, height, width), rho, rho, "A")
-    for _ in range(layers):
-        x = reach.convolution(x, 1, 1)
-    return reach.matrix(x)
+def gated(rho, layers):
+    far = rho + layers
+    return lambda r, c, u, d: -far <= d <= -1 if u == 0 else u <= far and -far <= d <= far
+
+
+def convolutions(rho, layers, groups=1):
+    w = 6
+    first = MaskedConv2d(groups, 2 * w, 2 * rho + 1, "A", groups=groups)
+    return PixelStack(first, [ResidualBlock(w, groups=groups) for _ in range(layers)], Head(2 * w, (w, w), 2, groups=groups))
+
+
+def two_stacks(rho, layers, groups=1):
+    return GatedStack(groups, 6, layers, 2, head=6, first_kernel=2 * rho + 1)
 
 
 SIZES = pytest.mark.parametrize(("height", "width"), [(7, 9), (9, 6)])
@@ -66,7 +75,8 @@ SIZES = pytest.mark.parametrize(("height", "width"), [(7, 9), (9, 6)])
 @pytest.mark.parametrize("rho", [1, 2, 3])
 def test_the_promises_are_the_closed_forms(rho, layers, height, width):
     size, kernel = (height, width), 2 * rho + 1
-    assert torch.equal(convolutions(rho, layers, *size), by_formula(plain(rho, layers), *size))
+    assert torch.equal(convolutions(rho, layers).promise(*size), by_formula(plain(rho, layers), *size))
+    assert torch.equal(two_stacks(rho, layers).promise(*size), by_formula(gated(rho, layers), *size))
     assert torch.equal(stack(RowLSTM, layers, kernel=kernel).promise(*size), by_formula(row(rho, layers), *size))
     assert torch.equal(stack(DiagonalBiLSTM, layers, kernel=kernel).promise(*size), by_formula(diagonal(rho, width), *size))
     wide = stack(DiagonalBiLSTM, layers, kernel=kernel, wide=True)
@@ -81,7 +91,7 @@ def test_the_shares_that_cannot_be_seen_at_14_x_14():
     def share(promise):
         return round(100 * ((past & ~promise).sum() / past.sum()).item(), 1)
 
-    assert share(convolutions(3, 7, 14, 14)) == 21.8
+    assert share(convolutions(3, 7).promise(14, 14)) == 21.8
     assert [share(stack(RowLSTM, n).promise(14, 14)) for n in (1, 2, 3, 7)] == [22.7, 20.1, 17.9, 13.1]
     assert [share(stack(DiagonalBiLSTM, n).promise(14, 14)) for n in (1, 2, 7)] == [0.7, 0.7, 0.7]
     one = reach.convolution(reach.image(1, 14, 14), 3, 3, "A")
@@ -114,6 +124,14 @@ def test_a_network_sees_exactly_what_it_promises(lstm, layers, groups, height, w
     assert found.verdict.startswith("causal: every sub-pixel sees all but")
     assert not found.leaks.any()
     assert found.missing == found.blind > 0
+
+
+@pytest.mark.parametrize("made", [convolutions, two_stacks])
+@pytest.mark.parametrize(("groups", "height", "width"), [(1, 9, 11), (3, 6, 8)])
+@pytest.mark.parametrize("layers", [0, 1, 3])
+def test_so_do_networks_of_convolutions(layers, groups, height, width, made):
+    found = causality(made(2, layers, groups), height, width)
+    assert found.holds, found.verdict
 
 
 @pytest.mark.parametrize("options", [{"wide": True}, {"skip": True, "residual": False}, {"wide": True, "skip": True}])

@@ -80,3 +80,49 @@ def test_gradients():
     for function in (likelihood.gaussian_log_prob, lambda *a: likelihood.discretised_logistic_log_prob(*a, 5)):
         assert torch.autograd.gradcheck(lambda m, s, f=function: f(x, m, s), (mean, log_scale))
     assert torch.autograd.gradcheck(lambda m: likelihood.bernoulli_log_prob((x > 0).double(), m), (mean,))
+
+
+@pytest.mark.parametrize("size", [3, 100, 101, 784])
+def test_bernoulli_equals_torch_s_cross_entropy_whatever_the_number_of_pixels(size):
+    """The logarithms are taken of products of 100 factors: a lost rest, or an overflow, would show."""
+    for scale in (0.01, 3.0, 60.0):
+        x, logits = (draw(5, size, seed=1) > 0).double(), draw(5, size) * scale
+        expected = -torch.nn.functional.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(dim=1)
+        torch.testing.assert_close(likelihood.bernoulli_log_prob(x, logits), expected, rtol=1e-12, atol=1e-10)
+        single = likelihood.bernoulli_log_prob(x.float(), logits.float()).double()
+        torch.testing.assert_close(single, expected, rtol=2e-6, atol=1e-4)
+
+
+def test_bernoulli_is_differentiable_in_both_arguments_and_twice():
+    x, logits = torch.rand(2, 5, dtype=torch.float64).requires_grad_(), draw(2, 5).requires_grad_()
+    assert torch.autograd.gradcheck(likelihood.bernoulli_log_prob, (x, logits))
+    assert torch.autograd.gradgradcheck(likelihood.bernoulli_log_prob, (x, logits))
+    assert torch.autograd.gradcheck(lambda y, out: likelihood.decoder_log_prob("bernoulli", y, out[None], None, 2), (x, logits))
+
+
+@pytest.mark.parametrize("kind", ["bernoulli", "gaussian", "logistic"])
+def test_several_draws_of_z_are_scored_as_each_alone(kind):
+    x, out, scale = draw(3, 4).sign(), draw(2, 3, 4, seed=2), torch.tensor(-1.0, dtype=torch.float64)
+    both = likelihood.decoder_log_prob(kind, x, out, scale, 256)
+    assert both.shape == (2, 3)
+    for k in range(2):
+        torch.testing.assert_close(both[k], likelihood.decoder_log_prob(kind, x, out[k], scale, 256))
+
+
+@pytest.mark.parametrize("kind", ["bernoulli", "gaussian", "logistic"])
+def test_draws_of_a_decoder_have_its_law(kind):
+    """log p of its own draws averages to minus the entropy; grey levels and bits are those of the data."""
+    from pinxit.core.spec import Spec
+
+    spec = Spec(1, 1, 1, levels=9)
+    out, scale = torch.full((50_000, 1), 0.3), torch.tensor(-1.2)
+    x = likelihood.decoder_draw(kind, out, scale, spec, torch.Generator().manual_seed(0))
+    if kind == "gaussian":
+        assert x.mean().item() == pytest.approx(0.3, abs=0.01)
+        assert x.std().item() == pytest.approx(math.exp(-1.2), rel=0.02)
+        return
+    levels = torch.tensor([-1.0, 1.0]) if kind == "bernoulli" else torch.linspace(-1, 1, 9)
+    p = likelihood.decoder_log_prob(kind, levels[:, None], torch.full((len(levels), 1), 0.3), scale, 9).exp()
+    share = torch.stack([(x - level).abs().lt(1e-5).float().mean() for level in levels])
+    assert share.sum().item() == pytest.approx(1.0, abs=1e-6)
+    torch.testing.assert_close(share, p, rtol=0, atol=0.01)

@@ -59,3 +59,50 @@ def test_the_clamped_range_of_the_log_variance_is_finite_in_float32(logvar):
     kl = variational.kl_to_standard_normal(torch.zeros(1, 2), v)
     assert torch.isfinite(kl).all()
     assert torch.isfinite(torch.autograd.grad(kl.sum(), v)[0]).all()
+
+
+def test_the_kl_between_normals_equals_torch_s():
+    (mu, logvar), (mu_p, logvar_p) = codes(), (t.flip(0) * 0.7 for t in codes())
+    expected = kl_divergence(Normal(mu, (logvar / 2).exp()), Normal(mu_p, (logvar_p / 2).exp())).sum(dim=1)
+    torch.testing.assert_close(variational.kl_between_normals(mu, logvar, mu_p, logvar_p), expected, rtol=1e-12, atol=1e-12)
+    assert variational.kl_between_normals(mu, logvar, mu, logvar).abs().max() < 1e-12
+    zero = torch.zeros_like(mu)
+    plain = variational.kl_to_standard_normal(mu, logvar)
+    torch.testing.assert_close(variational.kl_between_normals(mu, logvar, zero, zero), plain, rtol=1e-12, atol=1e-12)
+
+
+def test_log_densities_equal_torch_s():
+    mu, logvar = codes()
+    noise = torch.randn(5, 4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    z = variational.reparameterise(mu, logvar, noise)
+    log_q, log_p = (d.log_prob(z).sum(dim=-1) for d in (Normal(mu, (logvar / 2).exp()), Normal(0.0, 1.0)))
+    torch.testing.assert_close(variational.normal_log_prob(z, mu, logvar), log_q, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(variational.standard_normal_log_ratio(z, logvar, noise), log_p - log_q, rtol=1e-11, atol=1e-11)
+
+
+def test_free_bits_take_the_mean_over_the_batch_before_the_maximum():
+    """Equation 15 of Kingma et al. 2016: max(2, (4 + 0)/2) + max(2, (1 + 9)/2) = 7; a maximum a sample would give 8.5."""
+    kl = torch.tensor([[4.0, 1.0], [0.0, 9.0]], requires_grad=True)
+    paid = variational.free_bits(kl, 2.0)
+    assert paid.item() == 7.0
+    assert variational.free_bits(kl, 0.0).item() == kl.sum(dim=1).mean().item()
+    (slope,) = torch.autograd.grad(variational.free_bits(kl, 3.0), kl)
+    assert slope.tolist() == [[0.0, 0.5], [0.0, 0.5]]
+
+
+def test_the_importance_bound_and_its_gradient():
+    """L_k = log mean w; autograd gives sum w~ grad log w (Burda et al. 2016, equation 14)."""
+    log_w = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).mul(3).requires_grad_()
+    bound = variational.importance_bound(log_w)
+    torch.testing.assert_close(bound, log_w.exp().mean(dim=0).log(), rtol=1e-12, atol=1e-12)
+    (slope,) = torch.autograd.grad(bound.sum(), log_w)
+    torch.testing.assert_close(slope, log_w.exp() / log_w.exp().sum(dim=0), rtol=1e-12, atol=1e-12)
+    assert variational.importance_bound(log_w[:1]).equal(log_w[0])
+    assert torch.isfinite(variational.importance_bound(log_w - 1e4)).all()
+
+
+def test_the_bound_rises_with_k():
+    log_w = torch.randn(64, 20_000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    bounds = [variational.importance_bound(log_w[:k]).mean().item() for k in (1, 2, 8, 64)]
+    assert bounds == sorted(bounds)
+    assert bounds[-1] < 0.5, "log E w of a log-normal"

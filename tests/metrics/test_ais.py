@@ -1,11 +1,12 @@
 """Annealed importance sampling is exact where the truth is known, and its gap encloses it."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
 
-from gaussians import D, drawn, ppca
+from metrics.gaussians import D, drawn, ppca
 from pinxit.core.errors import InputError
 from pinxit.core.spec import Spec
 from pinxit.metrics import ais
@@ -17,8 +18,10 @@ def test_the_schedule_is_a_sigmoid_from_0_to_1():
     b = Plan(distributions=10).temperatures()
     assert (b[0], b[-1], len(b)) == (0.0, 1.0, 11)
     assert b[5] == pytest.approx(0.5)
-    assert b[1] == pytest.approx((1 / (1 + math.exp(3.2)) - 1 / (1 + math.exp(4))) / (1 / (1 + math.exp(-4)) - 1 / (1 + math.exp(4))))
-    assert all(low < high for low, high in zip(b, b[1:], strict=False))
+    assert b[1] == pytest.approx(
+        (1 / (1 + math.exp(3.2)) - 1 / (1 + math.exp(4))) / (1 / (1 + math.exp(-4)) - 1 / (1 + math.exp(4)))
+    )
+    assert all(low < high for low, high in pairwise(b))
 
 
 def test_one_distribution_is_importance_sampling_from_the_prior():
@@ -32,15 +35,16 @@ def test_one_distribution_is_importance_sampling_from_the_prior():
 def test_it_is_exact_for_probabilistic_pca():
     """Bar AIS-1: within 0.1 nat of the truth, and the gap of both chains within 0.2."""
     model, marginal = ppca()
-    plan = Plan(distributions=200)
+    plan = Plan(distributions=600, leapfrogs=5)
     data = drawn(marginal, 8)
     found = annealed(model, data, plan=plan, n=0)
     truth = marginal.log_prob(data.x.flatten(1).double())
     assert abs(found.nats + truth.mean().item()) < 0.1
-    assert (found.values - truth).abs().max() < 0.2
+    # An image's error has a deviation of 0.08 with this plan, measured over 24 images.
+    assert (found.values - truth).abs().max() < 0.3
     gap = bidirectional(model, plan=plan, n=8)
     assert gap.gap < 0.2
-    assert gap.gap > -0.05
+    assert gap.gap > -3 * gap.error
 
 
 def test_the_backward_chain_bounds_from_above_and_the_forward_one_from_below():
@@ -54,6 +58,14 @@ def test_the_backward_chain_bounds_from_above_and_the_forward_one_from_below():
         x = model.observe(model.latents(4000, generator=g), g).flatten(1)
     truth = marginal.log_prob(x.double()).mean().item()
     assert gap.lower < truth < gap.upper
+
+
+def test_the_backward_weights_are_averaged_as_reciprocals(monkeypatch):
+    """Weights 1 and 3: forward log 2; backward -log((1 + 1/3)/2) = log 1.5, and not log 2."""
+    monkeypatch.setattr(ais, "_run", lambda *args, **options: torch.tensor([[0.0], [math.log(3)]], dtype=torch.float64))
+    gap = bidirectional(ppca()[0], plan=Plan(distributions=2, chains=2), n=1)
+    assert gap.lower == pytest.approx(math.log(2))
+    assert gap.upper == pytest.approx(math.log(1.5))
 
 
 def test_a_transition_keeps_its_distribution():
@@ -105,8 +117,8 @@ def test_what_can_not_be_annealed_is_refused():
     with pytest.raises(InputError, match="--prior normal"):
         GaussianObservation(uniform, 0.1)
     normal = gan.build(gan.PRESETS["tiny"].replace(prior="normal"), spec)
-    with pytest.raises(InputError, match="`sigma` is 0"):
-        GaussianObservation(normal, 0)
+    with pytest.raises(InputError, match="`sigma` is 0.0"):
+        GaussianObservation(normal, 0.0)
     with pytest.raises(InputError, match="GaussianObservation"):
         bidirectional(normal)
     with pytest.raises(InputError, match="prior of each class"):

@@ -90,6 +90,8 @@ def test_sums_of_float32_features_are_taken_in_float64() -> None:
     x, y = drawn(3000, 64, 4).float(), drawn(3000, 64, 5, 1.0, 0.02).float()
     assert kernel_distance(x, y).value == pytest.approx(kernel_distance(x.double(), y.double()).value, abs=2e-9)
     assert polynomial_kernel(x[:3], y[:4]).dtype == torch.float32
+    assert kernel_distance(x, y.double()).value == pytest.approx(kernel_distance(x, y).value, abs=2e-9)
+    assert polynomial_kernel(x[:3].half(), y[:4].half()).dtype == torch.float32
 
 
 def test_wrong_arguments_are_refused() -> None:

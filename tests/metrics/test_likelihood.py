@@ -1,14 +1,14 @@
 """Likelihood estimates: against probabilistic PCA, monotone in k, a function of the seed alone, refused across protocols."""
 
-from dataclasses import replace
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch.distributions import Normal
 
-from gaussians import K, Drawn, drawn, ppca
+from metrics.gaussians import Drawn, K, drawn, ppca
 from pinxit.core.errors import InputError
 from pinxit.core.spec import Spec
 from pinxit.metrics import likelihood
@@ -29,14 +29,14 @@ def of_bits(module=vae, **changes):
 
 def test_bounds_rise_with_k_to_the_exact_likelihood_of_probabilistic_pca():
     """Bar NLL-5: L_1 <= L_10 <= L_100 <= L_1000, which is within 0.1 nat; a sum for a mean of weights would be off by log k."""
-    model, marginal = ppca()
+    model, marginal = ppca(offset=0.12)
     data = drawn(marginal, 200)
     truth = marginal.log_prob(data.x.flatten(1).double())
     found = importance_weighted(model, data, k=1000, at=(1, 10, 100))
     bounds = [found[k].values for k in (1, 10, 100, 1000)]
     means = [float(b.mean()) for b in bounds]
     assert means == sorted(means)
-    assert means[0] < float(truth.mean()) - 0.3
+    assert means[0] < float(truth.mean()) - 0.2
     assert means[-1] <= float(truth.mean()) + 0.01
     assert (bounds[-1] - truth).abs().max() < 0.1
     assert found[1000].nats == pytest.approx(-float(truth.mean()), abs=0.02)
@@ -58,11 +58,11 @@ def test_the_effective_sample_size_by_hand():
     model, marginal = ppca(offset=0.5)
     data = drawn(marginal, 3)
     with torch.no_grad():
-        log_weights = model.log_weights(data.x, noise_of(torch.arange(3), 0, 40, K, 0)).double()
+        log_weights = model.log_weights(data.x, noise_of(torch.arange(3), 0, 400, K, 0)).double()
     w = torch.softmax(log_weights, dim=0)
-    found = importance_weighted(model, data, k=40)[40]
+    found = importance_weighted(model, data, k=400, rows=60)[400]
     assert found.ess == pytest.approx(float((1 / w.square().sum(dim=0)).mean()), rel=1e-5)
-    torch.testing.assert_close(found.values, log_weights.logsumexp(dim=0) - math.log(40), rtol=1e-6, atol=1e-5)
+    torch.testing.assert_close(found.values, log_weights.logsumexp(dim=0) - math.log(400), rtol=1e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize("rows", [1, 7, 300, 100_000])
@@ -245,5 +245,3 @@ def test_other_data_than_the_model_s_is_refused():
         importance_weighted(of_bits(), Drawn(torch.zeros(4, 16), replace(BITS, binarised="fixed")), k=1)
     with pytest.raises(InputError, match="at <= k"):
         importance_weighted(of_bits(), grey(), k=5, at=(9,))
-
-

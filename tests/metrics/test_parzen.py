@@ -49,6 +49,9 @@ def test_sigma_is_chosen_on_the_validation_set_and_the_error_is_of_the_mean() ->
     assert found.log_likelihood == pytest.approx(float(values.mean()))
     assert found.standard_error == pytest.approx(float(values.std()) / 80**0.5)
     assert 0 < int(np.argmax(means)) < 9
+    far = 3 * test
+    assert window(samples, validation, far).sigma == found.sigma, "the test set chooses nothing"
+    assert window(samples, far, test).sigma == SIGMAS[9]
 
 
 def test_the_control_is_the_training_set_and_the_caveat_says_so() -> None:

@@ -83,6 +83,13 @@ def test_one_law_has_the_expected_coverage() -> None:
     assert abs(float(found.mean()) - expected_coverage(100, 60, 5)) < 3 * float(found.std()) / 60**0.5
 
 
+@pytest.mark.parametrize("d", [3, 200])
+def test_one_law_has_a_density_of_one_in_the_mean(d: int) -> None:
+    """A fresh sample is among the k nearest of n others of x_i with probability k/n, so n (k/n) / k = 1 whatever the law."""
+    found = torch.tensor([density_coverage(drawn(60, d, k), drawn(40, d, 500 + k)).density for k in range(150)])
+    assert abs(float(found.mean()) - 1) < 3 * float(found.std()) / 150**0.5
+
+
 def test_one_far_outlier_keeps_precision_and_not_density() -> None:
     """PR-2: the ball of a real outlier reaches back to the others, so the hundred fakes on it are all 'precise'."""
     real = drawn(1000, 64, 5)
@@ -123,10 +130,15 @@ def test_copies_of_the_real_set_are_precise_and_cover() -> None:
 
 @pytest.mark.slow
 def test_the_four_published_numbers() -> None:
-    """PR-1: N(0, I_1000), 10,000 against 10,000, k = 5: .4772, .4705, 1.0555, .9735, within .02."""
+    """PR-1: N(0, I_1000), 10,000 against 10,000, k = 5: .4772, .4705, .9735 within .02, and a density near 1.
+
+    The published 1.0555 is one unseeded draw: the mean is exactly 1, and six draws scatter about it by 0.07, so that no other
+    draw need be within .02 of it. The bound is three times that.
+    """
     found = neighbourhoods(drawn(10_000, 1000, 15), drawn(10_000, 1000, 16), k=5, k_density=5)
-    four = (*(getattr(found.precision_recall, name) for name in ("precision", "recall")), found.density_coverage.density)
-    assert (*four, found.density_coverage.coverage) == pytest.approx((0.4772, 0.4705, 1.0555, 0.9735), abs=0.02)
+    three = (found.precision_recall.precision, found.precision_recall.recall, found.density_coverage.coverage)
+    assert three == pytest.approx((0.4772, 0.4705, 0.9735), abs=0.02)
+    assert found.density_coverage.density == pytest.approx(1, abs=0.21)
 
 
 def test_wrong_arguments_are_refused() -> None:

@@ -7,8 +7,11 @@ from pinxit.core.errors import InputError
 from pinxit.losses.levels import level_value
 from pinxit.nn.outputs import output
 
-KINDS = [("bernoulli", 2), ("softmax", 2), ("softmax", 7), ("softmax", 256), ("logistic-mixture", 2), ("logistic-mixture", 5),
-         ("logistic-mixture", 256)]  # fmt: skip
+KINDS = [
+    ("bernoulli", 2),
+    *(("softmax", levels) for levels in (2, 7, 256)),
+    *(("logistic-mixture", levels) for levels in (2, 5, 16, 17, 256)),
+]
 
 
 def mass(kind, numbers):

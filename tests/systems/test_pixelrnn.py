@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from pinxit.core.errors import InputError
+from pinxit.core.clock import Clock
 from pinxit.core.game import Batch
 from pinxit.core.spec import Spec
 from pinxit.losses.levels import level_value
@@ -149,7 +150,7 @@ def test_closed_weights_of_a_checkpoint_do_nothing():
 def test_the_loss_is_the_mean_of_nats_and_bits_are_by_dimension():
     game = lively(TINY, BITS)
     x = all_images(BITS)[:8]
-    loss = game.model_loss(Batch(x), None)
+    loss = game.model_loss(Batch(x), Clock())
     assert loss.total.item() == pytest.approx(-game.log_prob(x).mean().item(), rel=1e-12)
     assert loss.stats["bits_per_dim"].item() == pytest.approx(loss.total.item() / (6 * math.log(2)), rel=1e-6)
 
@@ -244,4 +245,19 @@ def test_the_measure_names_the_protocol():
     assert "threshold" in measure(grey, binarise="threshold")
     assert measure(grey, output="softmax") == "probability of 256 grey levels"
     assert "fixed" in measure(Spec(1, 8, 8, levels=2, binarised="fixed"))
-    assert measure(grey, conditional=True).endswith("given the class")
+    assert measure(grey, conditional=True) == measure(grey)  # the condition is the protocol's to say
+
+
+def test_a_conditional_model_is_scored_given_the_class_and_the_protocol_says_so():
+    from pinxit import data
+    from pinxit.core import protocols
+    from pinxit.metrics import likelihood
+
+    real = data.load()
+    plain, told = (pixelrnn.build(TINY.replace(conditional=flag), real.spec).eval() for flag in (False, True))
+    assert isinstance(told, protocols.Conditional)
+    assert not isinstance(plain, protocols.Conditional)
+    a, b = (likelihood.exact(game, real, n=4) for game in (plain, told))
+    assert (a.protocol.given, b.protocol.given) == ("", "label")
+    with pytest.raises(InputError, match="condition differs"):
+        likelihood.comparable(a.protocol, b.protocol)

@@ -178,3 +178,118 @@ def test_it_learns_real_images(tmp_path):
     assert (reconstruction - kl) > (before[0] - before[1]) + 500
     assert error < 0.3 * baseline
     assert 5 < kl < 100
+
+
+def test_the_defaults_are_the_paper_s():
+    assert vae.PRESETS["paper"] == vae.Config()
+    assert vae.PRESETS["paper"].samples == 1
+    burda = vae.PRESETS["iwae"]
+    assert (burda.hidden, burda.latent, burda.activation, burda.samples) == ((200, 200), 50, "tanh", 5)
+    same = {"latent", "hidden", "activation", "decoder", "network", "optimizer"}
+    assert burda.model_dump(include=same) == vae.PRESETS["mnist"].model_dump(include=same)
+
+
+@pytest.mark.parametrize("spec", [SPEC, Spec(3, 6, 5)])
+@pytest.mark.parametrize("decoder", ["bernoulli", "gaussian", "logistic"])
+def test_beta_1_is_the_bound_at_every_size(spec, decoder):
+    """Mean-reduced reconstructions make beta depend on the size of the image: the bound here is summed by hand."""
+    g = game(spec, decoder=decoder, binarise="threshold")
+    x = torch.randint(0, 2, (4, *spec.shape), generator=generator()).float() * 2 - 1
+    torch.manual_seed(3)
+    loss = g.model_loss(Batch(x), Clock())
+    torch.manual_seed(3)
+    mu, logvar = g.posterior(x)
+    z = mu + (logvar / 2).exp() * torch.randn(*mu.shape)
+    expected = g.log_prob_given(x, z) - 0.5 * (mu**2 + logvar.exp() - logvar - 1).sum(dim=1)
+    torch.testing.assert_close(loss.total, -expected.mean(), rtol=1e-5, atol=1e-5)
+    if decoder == "gaussian":
+        mean = g.decoder(z).flatten(1)
+        by_hand = torch.distributions.Normal(mean, g.log_scale.exp()).log_prob(x.flatten(1)).sum(dim=1)
+        torch.testing.assert_close(g.log_prob_given(x, z), by_hand, rtol=1e-5, atol=1e-3)
+
+
+def test_the_gradient_of_several_samples_is_the_weighted_one():
+    """Burda et al. 2016, equation 14: d L_k = sum w~_i d log w_i, w~ normalised over the k samples of an image."""
+    g = game(samples=3, binarise="threshold").double()
+    x = X.double()
+    parameters = list(g.parameters())
+    torch.manual_seed(7)
+    loss = g.model_loss(Batch(x), Clock())
+    found = torch.autograd.grad(loss.total, parameters)
+    torch.manual_seed(7)
+    noise = torch.randn(3, 6, 2)
+    log_weights = g.log_weights(g.target(x), noise)
+    w = torch.softmax(log_weights.detach(), dim=0)
+    expected = torch.autograd.grad(-(w * log_weights).sum(dim=0).mean(), parameters)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-10)
+    bound = log_weights.exp().mean(dim=0).log().mean()
+    torch.testing.assert_close(loss.total, -bound, rtol=1e-9, atol=1e-9)
+    assert loss.stats["L_3"] > loss.stats["elbo"] - 1.0
+
+
+def test_weights_average_to_the_bound():
+    g = game(decoder="gaussian").double()
+    x, noise = X[:2].double(), torch.randn(40_000, 2, 2, dtype=torch.float64, generator=generator())
+    with torch.no_grad():
+        log_weights, rate = g.log_weights(x, noise), g.rate(x)
+        mu, logvar = g.posterior(x)
+        log_prob = g.log_prob_given(x, mu + (logvar / 2).exp() * noise)
+    error = (log_weights - log_prob).std(dim=0) / math.sqrt(40_000)
+    assert ((log_weights - log_prob).mean(dim=0) + rate).abs().lt(5 * error).all()
+
+
+def test_free_bits_leave_the_report_alone():
+    g = game(decoder="logistic", free_bits=50.0)
+    torch.manual_seed(7)
+    loss = g.model_loss(Batch(X), Clock())
+    torch.testing.assert_close(loss.total, 2 * 50.0 - loss.stats["reconstruction"])
+    torch.testing.assert_close(loss.stats["elbo"], loss.stats["reconstruction"] - loss.stats["kl"])
+    encoder = torch.autograd.grad(loss.total, g.encoder[0].weight)[0]
+    assert encoder.abs().sum() > 0, "the reconstruction still moves it"
+
+
+@pytest.mark.parametrize("changes", [{"beta": 2.0}, {"warmup": 5}, {"free_bits": 0.1}])
+def test_several_samples_have_no_kl_to_weigh(changes):
+    with pytest.raises(InputError, match="no KL to weigh"):
+        game(samples=2, **changes)
+
+
+def test_data_that_is_bits_says_itself_how():
+    """The data's protocol, not the configuration's: dynamic sets are drawn for every decoder, fixed ones stay."""
+    fixed, dynamic = (Spec(1, 4, 4, levels=2, binarised=how) for how in ("fixed", "dynamic"))
+    bits = torch.where(X > 0, 1.0, -1.0)
+    assert torch.equal(game(fixed).target(bits, generator()), bits)
+    assert set(game(dynamic, decoder="logistic").target(X, generator()).unique().tolist()) == {-1.0, 1.0}
+    said = {game(spec, binarise="threshold").measure for spec in (fixed, dynamic, SPEC)}
+    assert len(said) == 3
+    assert game(dynamic, decoder="logistic").measure == game().measure
+
+
+def test_the_encoder_reads_bits_as_0_and_1():
+    g = game(binarise="threshold")
+    dark = -torch.ones(1, 1, 4, 4)
+    torch.testing.assert_close(g.encoder(torch.zeros(1, 1, 4, 4)).chunk(2, dim=1)[0], g.encode(dark))
+
+
+def test_draws_of_an_image_are_its_law():
+    g = game(binarise="threshold").eval()
+    z = torch.zeros(4000, 2)
+    with torch.no_grad():
+        x = g.observe(z, generator())
+        p = (g.decode(z[:1]) + 1) / 2
+    assert set(x.unique().tolist()) == {-1.0, 1.0}
+    torch.testing.assert_close(((x + 1) / 2).mean(dim=0), p[0], rtol=0, atol=0.05)
+
+
+def test_convolutions_play():
+    g = game(Spec(3, 16, 16), network="conv", width=4, decoder="logistic")
+    x = torch.zeros(2, 3, 16, 16)
+    assert torch.isfinite(g.model_loss(Batch(x), Clock()).total)
+    assert g.reconstruct(x).shape == x.shape
+
+
+def test_the_learning_rate_falls_to_zero():
+    player = game(decay="linear", lr=0.5).players()["model"]
+    assert player.schedule(Clock(step=0, progress=0.0)) == {"lr": 0.5}
+    assert player.schedule(Clock(step=9, progress=0.9))["lr"] == pytest.approx(0.05)

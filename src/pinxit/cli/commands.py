@@ -34,6 +34,9 @@ COMMANDS = {
     "interpolate": Command("Walk through the latent space of a trained model.", options.Interpolate, "pictures", "interpolate"),
     "reconstruct": Command("Show images beside their reconstructions.", options.Reconstruct, "pictures", "reconstruct"),
     "complete": Command("Show how a trained model paints the covered part of images.", options.Complete, "pictures", "complete"),
+    "directions": Command(
+        "Walk along classes in the latent space of a trained model.", options.Directions, "pictures", "directions"
+    ),
     "evaluate": Command(
         "Judge trained models, or images from any software, by one rule.", options.Evaluate, "evaluate", "evaluate"
     ),

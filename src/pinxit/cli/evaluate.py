@@ -80,7 +80,13 @@ def _before(chosen: options.Judged) -> tuple[Judge, list[Subject]]:
     from pinxit.evaluation.judge import Judge
 
     judge = Judge(
-        data, n=chosen.n, network=chosen.features, metrics=chosen.metrics, controls=chosen.controls, progress=console.Progress()
+        data,
+        n=chosen.n,
+        network=chosen.features,
+        weights=chosen.inception_weights,
+        metrics=chosen.metrics,
+        controls=chosen.controls,
+        progress=console.Progress(),
     )
     names = _names([*folders, *chosen.images])
     subjects = [_of_run(folder, names[folder], judge, chosen.seed) for folder in folders]

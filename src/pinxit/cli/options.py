@@ -203,6 +203,8 @@ class Judged(Config):
     features: str | None = None
     """The feature network: lenet, efficientnet_lite0, inception-2015, pixels, random-conv; None is lenet for small images
     with labels, else efficientnet_lite0."""
+    inception_weights: Path | None = None
+    """inception-2015: the file of its weights; None lets torch-fidelity download them."""
     metrics: tuple[str, ...] = ()
     """Which metrics; none given are the usual ones. `pinxit evaluate --metrics help` lists them."""
     seed: int = Field(0, ge=0)
@@ -219,7 +221,9 @@ class Evaluate(Judged):
     samples: int = Field(5000, ge=1)
     """likelihood: k of the importance-weighted bound."""
     ais: bool = False
-    """likelihood: annealed importance sampling too, of decoders and generators."""
+    """likelihood: annealed importance sampling too, of decoders and generators, of 16 images."""
+    sigma: float = Field(0.1, gt=0)
+    """ais: of the Gaussian noise that gives a generator's images a density, for pixels in [-1, 1]."""
     out: Annotated[Path | None, tyro.conf.arg(aliases=("--json",))] = None
     """A .json file for everything that was found."""
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from pinxit.core.game import AbstractGame
+    from pinxit.core.game import AbstractGame, Batch
 
 CHUNK = 256
 """Most samples drawn at a time."""
@@ -63,7 +63,7 @@ def reconstruct(chosen: options.Reconstruct) -> None:
     from pinxit import viz
     from pinxit.core.rng import seeded
 
-    x = _held_out(chosen.folder, chosen.data, chosen.n, chosen.seed)
+    x = _held_out(chosen.folder, chosen.data, chosen.n, chosen.seed).images
     with torch.no_grad(), seeded(chosen.seed):
         x_hat = game.reconstruct(x)
     _write(chosen.out, viz.pairs(x, x_hat))
@@ -75,20 +75,52 @@ def complete(chosen: options.Complete) -> None:
     game = _able(chosen.folder, "Completes", "complete images")
     import torch
 
+    from pinxit.core.protocols import Conditional
     from pinxit.core.rng import seeded
     from pinxit.viz.completions import completions
 
-    x = _held_out(chosen.folder, chosen.data, chosen.n, chosen.seed)
-    known = _known(chosen, x)
+    batch = _held_out(chosen.folder, chosen.data, chosen.n, chosen.seed)
+    x, known = batch.images, _known(chosen, batch.images)
     again, masks = x.repeat(chosen.draws, 1, 1, 1), known.repeat(chosen.draws, 1, 1)
-    options_ = _painting(game, chosen.engine, chosen.folder)
+    how = _painting(game, chosen.engine, chosen.folder)
+    if isinstance(game, Conditional) and batch.labels is not None:
+        how["labels"] = batch.labels.repeat(chosen.draws)
     with torch.no_grad(), seeded(chosen.seed):
-        drawn = game.complete(again, masks, generator=_generator(chosen.seed), **options_)
+        drawn = game.complete(again, masks, generator=_generator(chosen.seed), **how)
     _write(chosen.out, completions(x, known, drawn.view(chosen.draws, *x.shape)))
 
 
-def _held_out(folder: Path, named: str | None, n: int, seed: int) -> Tensor:
-    """Real images, of the test split where there is one."""
+def directions(chosen: options.Directions) -> None:
+    """Walk from images of other classes towards each class, and say how well its direction tells held-out images."""
+    _check_suffix(chosen.out, PICTURES)
+    game = _able(chosen.folder, "Encodes", "encode images")
+    from PIL import Image
+
+    from pinxit.metrics.directions import of_classes
+    from pinxit.viz.directions import attribute_walk
+
+    data = shelf.data_of(chosen.folder, chosen.data)
+    if game.spec.continuous or not _decodes(game):
+        raise InputError(f"walks need a decoder of images, {chosen.folder} has none")
+    x, sheets = _held_out(chosen.folder, chosen.data, 4, chosen.seed).images, []
+    for label in chosen.classes or range(data.spec.classes):
+        found = of_classes(game, data, label, seed=chosen.seed)
+        console.say(str(found))
+        sheets.append(attribute_walk(game, x, found.vector, name=found.name))
+    sheet = Image.new("RGBA", (max(s.width for s in sheets), sum(s.height + 16 for s in sheets) - 16), (255, 255, 255, 0))
+    for k, each in enumerate(sheets):
+        sheet.paste(each, (0, sum(s.height + 16 for s in sheets[:k])))
+    _write(chosen.out, sheet)
+
+
+def _decodes(game: object) -> bool:
+    from pinxit.core.protocols import Decodes
+
+    return isinstance(game, Decodes)
+
+
+def _held_out(folder: Path, named: str | None, n: int, seed: int) -> Batch:
+    """Real images with their classes, of the test split where there is one."""
     import torch
 
     from pinxit.core import protocols
@@ -96,7 +128,7 @@ def _held_out(folder: Path, named: str | None, n: int, seed: int) -> Tensor:
     real = shelf.data_of(folder, named)
     test = real.test() if isinstance(real, protocols.Splits) else None
     real = real if test is None else test
-    return real.batch(torch.randperm(len(real), generator=_generator(seed))[:n]).images
+    return real.batch(torch.randperm(len(real), generator=_generator(seed))[:n])
 
 
 def _known(chosen: options.Complete, x: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from pinxit.diagnostics.causality import dependencies, redraw
 from pinxit.nn import reach
 from pinxit.nn.lstm2d import DiagonalBiLSTM, RowLSTM
 from pinxit.nn.masked import MaskedConv2d
-from pinxit.nn.pixels import Head, PixelStack, ResidualBlock
+from pinxit.nn.pixels import Head, ResidualBlock
 from pinxit.nn.recurrent import RecurrentBlock, RecurrentStack
 from pinxit.nn.scan import Course, Step, by_diagonals, by_rows
 
@@ -37,11 +37,10 @@ def seen(network: nn.Module, shape: tuple[int, int, int]) -> Measured:
     return {"pixels that leak": float(pixels), "links that leak": float(leaks.sum()), "% of the past missing": missing}
 
 
-def stack(groups: int, *layers: nn.Module) -> PixelStack | RecurrentStack:
-    """7 x 7 mask A, the layers, and the head."""
+def stack(groups: int, block: RecurrentBlock) -> RecurrentStack:
+    """7 x 7 mask A, one LSTM layer, and the head."""
     first, head = MaskedConv2d(groups, 2 * WIDTH, 7, "A", groups=groups), Head(2 * WIDTH, (WIDTH, WIDTH), 2, groups=groups)
-    blocks = [layer for layer in layers if isinstance(layer, RecurrentBlock)]
-    return RecurrentStack(first, blocks, head) if blocks else PixelStack(first, layers, head)
+    return RecurrentStack(first, [block], head)
 
 
 def measure_layer(lstm: type[RowLSTM | DiagonalBiLSTM]) -> Measured:
@@ -206,6 +205,20 @@ COLOURS = Row[type[RecurrentBlock]](
 # Mask B
 
 
+class Two(nn.Module):
+    """7 x 7 under mask A, and a layer."""
+
+    groups = 1
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.first, self.layer = MaskedConv2d(1, 2 * WIDTH, 7, "A"), layer
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """All pixels."""
+        return self.layer(self.first(x))
+
+
 class RowBelow(MaskedConv2d):
     """A 3 x 3 kernel that reads the row above and the row below."""
 
@@ -217,7 +230,7 @@ class RowBelow(MaskedConv2d):
 
 def measure_mask(layer: Callable[[int], nn.Module]) -> Measured:
     """One 3 x 3 layer on a grey image of 14 x 14."""
-    measured = seen(stack(1, layer(2 * WIDTH)), (1, 14, 14))
+    measured = seen(Two(layer(2 * WIDTH)), (1, 14, 14))
     return {name: measured[name] for name in ("pixels that leak", "% of the past missing")}
 
 

@@ -19,6 +19,15 @@ class Likelihood(Protocol):
 
 
 @runtime_checkable
+class ConditionalLikelihood(Protocol):
+    """Has an exact likelihood of data given its class."""
+
+    def log_prob_of_class(self, x: Tensor, labels: Tensor) -> Tensor:
+        """log p(x|y) in nats per sample, (n,), of samples with their classes (n,) int64."""
+        ...
+
+
+@runtime_checkable
 class Bound(Protocol):
     """Has a lower bound of the likelihood."""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -59,6 +60,7 @@ class Judge:
         data: what was trained on; its test split is the reference, where it has one, else half of it.
         n: samples of every set; fewer where there are fewer real ones.
         network: the name of the features, of `pinxit.metrics.features.load`; None for what fits the data.
+        weights: of inception-2015, a file.
         metrics: names of `pinxit.evaluation.measures` and `abilities`; none given are the usual ones.
         controls: judge spoilt real samples too.
         progress: called with (what, done, in all).
@@ -68,8 +70,8 @@ class Judge:
     """
 
     def __init__(
-        self, data: Data, *, n: int = 10_000, network: str | None = None, metrics: Sequence[str] = (), controls: bool = True,
-        progress: Progress | None = None,
+        self, data: Data, *, n: int = 10_000, network: str | None = None, weights: Path | None = None,
+        metrics: Sequence[str] = (), controls: bool = True, progress: Progress | None = None,
     ) -> None:  # fmt: skip
         self.data, self.spec = data, data.spec
         self.progress = progress or (lambda what, done, total: None)
@@ -87,7 +89,8 @@ class Judge:
         names = tuple(metrics) or (measures.POINTS if self.spec.continuous else self._usual())
         self.measures, self.abilities = abilities.told_apart(names)
         self.with_controls = controls
-        self.network = features.load(network or self._fitting(), data, progress=lambda a, b: self.progress("classifier", a, b))
+        told = lambda done, total: self.progress("classifier", done, total)  # noqa: E731
+        self.network = features.load(network or self._fitting(), data, weights=weights, progress=told)
         self._check()
 
     @staticmethod

@@ -43,7 +43,9 @@ class KernelDistance:
 
 
 def polynomial_kernel(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
-    """k(x, y) = (<x, y> / d + 1)^3."""
+    """k(x, y) = (<x, y> / d + 1)^3, in float32, or in float64 where either is."""
+    dtype = torch.promote_types(torch.promote_types(x.dtype, y.dtype), torch.float32)
+    x, y = x.to(dtype), y.to(dtype)
     z = torch.addmm(x.new_ones(()), x, y.T, alpha=1 / x.shape[1])
     return z.square().mul_(z)
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from pinxit.core import bits
 from pinxit.core.errors import InputError
-from pinxit.core.protocols import ConditionalBound, Data, Likelihood, Splits, Weighs
+from pinxit.core.protocols import ConditionalBound, ConditionalLikelihood, Data, Likelihood, Splits, Weighs
 from pinxit.core.rng import seed_of, seeded
 from pinxit.metrics.estimates import Estimate, Protocol, as_row, comparable, estimated
 
@@ -121,7 +121,11 @@ def exact(
     """-log p(x) of a model that knows it; arguments as of `importance_weighted`."""
     chosen = _Chosen(model, data, n, seed)
     with seeded(seed_of("likelihood", seed)):
-        values = torch.cat([model.log_prob(x).double().cpu() for _, x, _ in chosen.batches(rows)])
+        if isinstance(model, ConditionalLikelihood):
+            parts = [model.log_prob_of_class(x, labels) for _, x, labels in chosen.batches(rows) if labels is not None]
+        else:
+            parts = [model.log_prob(x) for _, x, _ in chosen.batches(rows)]
+        values = torch.cat(parts).double().cpu()
     measure = getattr(model, "measure", None) or bits.measure(data.spec)
     return estimated(values, data, chosen.protocol("exact", measure, 0, split, weights))
 
@@ -245,7 +249,7 @@ class _Chosen:
             raise InputError(
                 f"the model was built for {model.spec}, the data {data.name} has {data.spec}: take the data it was trained on"
             )
-        self.conditional = isinstance(model, ConditionalBound)
+        self.conditional = isinstance(model, (ConditionalBound, ConditionalLikelihood))
         if self.conditional and not data.spec.classes:
             raise InputError(f"{type(model).__name__} needs labels, {data.name} has none")
         generator = torch.Generator().manual_seed(seed_of("images", seed))

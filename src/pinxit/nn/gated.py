@@ -16,9 +16,10 @@ import math
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from pinxit.nn import reach
 from pinxit.nn.canvas import Canvas, Sites
 from pinxit.nn.masked import MaskedConv2d
 from pinxit.nn.pixels import Head, LabelBias
@@ -178,6 +179,17 @@ class GatedStack(nn.Module):
             skips = skip if skips is None else skips + skip
         assert skips is not None
         return self.head(skips)
+
+    def promise(self, height: int, width: int) -> Bool[Tensor, "subpixels subpixels"]:
+        """Which sub-pixels (columns) the distribution of each sub-pixel (rows) depends on, by the structure."""
+        v = h = reach.image(self.groups, height, width)
+        skips = torch.zeros_like(h)
+        for layer in self._layers():
+            v = reach.rows_above(v, layer.vertical.pad, own=layer.vertical.own)
+            g = reach.own(v | reach.convolution(h, 0, layer.horizontal.side, "A" if layer.first else "B"))
+            h = g if layer.first else h | g
+            skips = skips | g
+        return reach.matrix(reach.own(skips))
 
     def begin(self, canvas: Canvas, labels: Tensor | None = None) -> None:
         """Keep the maps of all layers on the canvas."""

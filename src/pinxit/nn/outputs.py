@@ -11,6 +11,7 @@ an image from the same numbers u paints the same image.
 
 from __future__ import annotations
 
+import math
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -107,24 +108,27 @@ class LogisticMixture:
         return log_prob.flatten(1).sum(1)
 
     def draw(self, parameters: Float[Tensor, "*s k"], u: Float[Tensor, "*s"]) -> Draw:
-        """See `Output`; F is evaluated at log2 K levels, by bisection, and its derivative by means and scales beside it."""
-        weights, means, log_scales = parameters.double().chunk(3, dim=-1)
+        """See `Output`; F is evaluated at every sqrt(K)-th level, and then at the levels between the two that u lies between."""
+        weights, means, log_scales = parameters.double()[..., None, :].chunk(3, dim=-1)
         weights, inverse = weights.softmax(dim=-1), (-log_scales.clamp(min=self.lowest)).exp()
-        low, high = torch.zeros_like(u, dtype=torch.long), torch.full_like(u, self.levels - 1, dtype=torch.long)
-        nearest = torch.full_like(u, torch.inf)
-        for _ in range((self.levels - 1).bit_length()):
-            middle = (low + high) // 2
-            edge = (middle.double() * 2 + 1).div_(self.levels - 1).sub_(1)
-            z = (edge[..., None] - means).mul_(inverse)
+
+        def compare(edges: Tensor) -> Draw:
+            z = (((edges * 2 + 1) / (self.levels - 1) - 1)[..., None] - means).mul_(inverse)
             part = z.sigmoid()
-            value = (part * weights).sum(dim=-1)
+            distance = u[..., None] - (part * weights).sum(dim=-1)
+            # How far F moves if all means and log scales move by 1; `_slack` has the weights.
             moved = (part * (1 - part) * weights * (inverse + z.abs_())).sum(dim=-1)
-            inside = low < high
-            margin = (u - value).abs_().div_(moved.add_(_slack(u)))
-            nearest = torch.where(inside, torch.minimum(nearest, margin), nearest)
-            right = inside & (u >= value)
-            low, high = torch.where(right, middle + 1, low), torch.where(inside & ~right, middle, high)
-        return low, nearest
+            margin = distance.abs().div_(moved.add_(_slack(u)[..., None]))
+            inside = edges < self.levels - 1
+            count = ((distance >= 0) & inside).sum(dim=-1)
+            return count, margin.masked_fill_(~inside, torch.inf).amin(dim=-1)
+
+        stride = math.isqrt(self.levels - 1) + 1
+        at = torch.arange(stride, dtype=torch.float64, device=u.device)
+        block, margin = compare((at * stride + stride - 1).expand(*u.shape, -1))
+        low = block * stride
+        index, nearest = compare(low[..., None] + at)
+        return low + index, torch.minimum(margin, nearest)
 
 
 def output(name: str, levels: int, components: int = 10) -> Output:

@@ -1,4 +1,4 @@
-"""The stack that PixelCNN and PixelRNN share: a first layer under mask A, layers, and a head of 1 x 1 convolutions under mask B.
+"""The stack of PixelCNN: a first layer under mask A, residual blocks, and a head of 1 x 1 convolutions under mask B.
 
 (van den Oord et al. 2016, https://arxiv.org/abs/1601.06759, table 1.)
 """
@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from pinxit.nn import reach
 from pinxit.nn.canvas import Canvas, Sites
 from pinxit.nn.masked import Layer, MaskedConv2d, sizes
 
@@ -72,6 +73,10 @@ class ResidualBlock(nn.Module):
         y = self.label(self.convolution(y), labels).relu()
         return x + self.widen(y)
 
+    def reach(self, x: reach.Reach) -> reach.Reach:
+        """What the output depends on, given what x does."""
+        return x | reach.convolution(reach.own(x), self.convolution.up, self.convolution.side)
+
     def begin(self, canvas: Canvas, labels: Tensor | None = None) -> None:
         """Begin its parts."""
         for part in (self.down, self.convolution, self.label, self.widen):
@@ -125,17 +130,17 @@ class Head(nn.Module):
 
 
 class PixelStack(nn.Module):
-    """First layer, layers, head: an image to the numbers of each sub-pixel's distribution, given those before it.
+    """First layer, blocks, head: an image to the numbers of each sub-pixel's distribution, given those before it.
 
     Args:
         first: under mask A.
-        layers: with the methods of `pinxit.nn.masked.Layer`.
+        layers: the blocks.
         head: the last.
     """
 
     lead = 0
 
-    def __init__(self, first: MaskedConv2d, layers: Sequence[nn.Module], head: Head) -> None:
+    def __init__(self, first: MaskedConv2d, layers: Sequence[ResidualBlock], head: Head) -> None:
         super().__init__()
         self.first, self.layers, self.head = first, nn.ModuleList(layers), head
         self.groups = first.groups
@@ -146,8 +151,8 @@ class PixelStack(nn.Module):
         self.slope = None if None in slopes else max(s for s in slopes if s is not None)
         self.up = None if None in ups else sum(u for u in ups if u is not None)
 
-    def _layers(self) -> list[Layer]:
-        return list(self.layers)  # type: ignore[arg-type]
+    def _layers(self) -> list[ResidualBlock]:
+        return [layer for layer in self.layers if isinstance(layer, ResidualBlock)]
 
     def forward(self, x: Float[Tensor, "n c h w"], labels: Tensor | None = None) -> Float[Tensor, "n s h w"]:
         """The numbers of all sub-pixels, those of channel g in group g of `c` equal groups."""
@@ -155,6 +160,13 @@ class PixelStack(nn.Module):
         for layer in self._layers():
             x = layer(x, labels)
         return self.head(x)
+
+    def promise(self, height: int, width: int) -> Bool[Tensor, "subpixels subpixels"]:
+        """Which sub-pixels (columns) the distribution of each sub-pixel (rows) depends on, by the structure."""
+        x = reach.convolution(reach.image(self.groups, height, width), self.first.up, self.first.side, "A")
+        for layer in self._layers():
+            x = layer.reach(x)
+        return reach.matrix(reach.own(x))
 
     def begin(self, canvas: Canvas, labels: Tensor | None = None) -> None:
         """Keep the maps of all layers on the canvas."""

@@ -30,8 +30,8 @@ from pinxit.nn.outputs import Output
 Engine = Literal["auto", "naive", "cached", "wavefront", "fixed-point"]
 Progress = Callable[[int, int], None]
 
-TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-11}
-"""Margin of a draw (see `Output.draw`) below which it is a tie: at least ten times what the ways differ by in the tests."""
+SAFETY = 100
+"""A draw is a tie where its margin (see `Output.draw`) is below this many times what float32 was measured to be off by."""
 MEMORY = 1 << 30
 """Bytes that the kept maps of the images painted together may take."""
 
@@ -78,8 +78,11 @@ class Network(Protocol):
 class Judge:
     """Decides ties in float64.
 
+    What is a tie is measured: the numbers of two images, one of noise and one of the lowest level, are computed in the network's
+    own precision and in float64, and a margin below `SAFETY` times their largest difference is one.
+
     Args:
-        network: whose copy is made at the first tie.
+        network: of any precision.
         output: the distribution.
         u: the noise, (n, h, w, c) float64.
         labels: of the images, or None.
@@ -87,22 +90,41 @@ class Judge:
 
     def __init__(self, network: nn.Module, output: Output, u: Tensor, labels: Tensor | None) -> None:
         self.network, self.output, self.u, self.labels = network, output, u, labels
-        self.tolerance = TOLERANCE.get(next(network.parameters()).dtype, 1e-2)
-        self.copy: nn.Module | None = None
-        self.ties = 0
+        self.exact = copy.deepcopy(network).double()
+        self.up: int | None = _network(network).up
+        self.tolerance = self._tolerance() if u.numel() else 0.0
 
+    def of(self, rows: slice) -> Judge:
+        """The same for some of the images."""
+        part = copy.copy(self)
+        part.u, part.labels = self.u[rows], None if self.labels is None else self.labels[rows]
+        return part
+
+    @torch.no_grad()
+    def _tolerance(self) -> float:
+        like = next(self.network.parameters())
+        noise = level_value((self.u[:1] * self.output.levels).long(), self.output.levels).permute(0, 3, 1, 2).to(like.dtype)
+        x = torch.cat((noise, torch.full_like(noise, -1.0)))
+        labels = None if self.labels is None else self.labels[:1].expand(2)
+        numbers, exact = self.network(x, labels).double(), self.exact(x.double(), labels)
+        rounding = torch.finfo(like.dtype).eps * exact.abs().max()
+        return SAFETY * float(torch.maximum((numbers - exact).abs().max(), rounding))
+
+    @torch.no_grad()
     def decide(self, x: Tensor, image: int, row: int, column: int, group: int) -> int:
         """The level of a sub-pixel, given `x`, one image (c, h, w) whose pixels before it are final."""
-        if self.copy is None:
-            self.copy = copy.deepcopy(self.network).double()
-        self.ties += 1
-        past = x[None, :, : row + 1].double()
-        past[0, :, row, column + 1 :] = 0
-        past[0, group:, row, column] = 0
+        top = 0 if self.up is None else max(0, row - self.up)
+        past = x[None, :, top : row + 1].double().clone(memory_format=torch.contiguous_format)
+        past[0, :, -1, column + 1 :] = 0
+        past[0, group:, -1, column] = 0
         labels = None if self.labels is None else self.labels[image : image + 1]
         size = self.output.size
-        numbers = self.copy(past, labels)[0, group * size : (group + 1) * size, row, column]
+        numbers = self.exact(past, labels)[0, group * size : (group + 1) * size, -1, column]
         return int(self.output.draw(numbers, self.u[image, row, column, group])[0])
+
+
+def _network(module: nn.Module) -> Network:
+    return module  # type: ignore[return-value]
 
 
 def plan(network: Network, engine: str, device: torch.device, width: int) -> Engine:
@@ -159,26 +181,27 @@ def paint(
     known = mask_of(known, x)
     place = x.device if generator is None else generator.device
     u = torch.rand(n, h, w, c, dtype=torch.float64, device=place, generator=generator).to(x.device)
-    engine = plan(network, engine, x.device, w)  # type: ignore[arg-type]
+    engine = plan(_network(network), engine, x.device, w)
     out = x.clone()
     with _painting(network, x.device):
+        judge = Judge(network, output, u, labels)
         size = together(network, x, memory) if n else 1
         for first in range(0, n, size):
             rows = slice(first, min(n, first + size))
-            judge = Judge(network, output, u[rows], None if labels is None else labels[rows])
+            part = judge.of(rows)
 
             def report(pixels: int, before: int = first * h * w) -> None:
                 if progress is not None:
                     progress(before + pixels, n * h * w)
 
-            start = torch.where(known[rows, None], x[rows], -1.0)
+            start = torch.where(known[rows, None], x[rows], -1.0).to(next(network.parameters()).dtype)
             if engine == "naive":
-                out[rows] = _naive(judge, start, known[rows], report)
+                out[rows] = _naive(part, start, known[rows], report)
             elif engine == "fixed-point":
-                out[rows] = _fixed_point(judge, start, known[rows], report)
+                out[rows] = _fixed_point(part, start, known[rows], report)
             else:
                 slope = w if engine == "cached" else 1
-                out[rows] = _incremental(judge, start, known[rows], slope, report)
+                out[rows] = _incremental(part, start, known[rows], slope, report)
     return out
 
 
@@ -194,7 +217,7 @@ def mask_of(known: Tensor | None, x: Tensor) -> Tensor:
 
 def together(network: nn.Module, x: Tensor, memory: int) -> int:
     """How many images may be painted together, at least one."""
-    painter: Network = network  # type: ignore[assignment]
+    painter = _network(network)
     canvas = Canvas(1, x.shape[2], x.shape[3], painter.pad, x)
     painter.begin(canvas, torch.zeros(1, dtype=torch.long, device=x.device))
     return max(1, memory // max(1, sum(kept.nbytes for kept in canvas.kept.values())))
@@ -238,7 +261,7 @@ def _naive(judge: Judge, x: Tensor, known: Tensor, report: Callable[[int], None]
 def _incremental(judge: Judge, x: Tensor, known: Tensor, slope: int, report: Callable[[int], None]) -> Tensor:
     """Cached (slope W) and wavefront: one engine, two orders. A slope that the network can't have is raised to its own."""
     n, c, h, w = x.shape
-    painter: Network = judge.network  # type: ignore[assignment]
+    painter = _network(judge.network)
     canvas = Canvas(n, h, w, painter.pad, x, max(slope, painter.slope or w))
     canvas.keep("image", c)
     painter.begin(canvas, judge.labels)
@@ -286,8 +309,7 @@ def _decide(judge: Judge, canvas: Canvas, time: int, group: int, index: Tensor, 
 def _fixed_point(judge: Judge, x: Tensor, known: Tensor, report: Callable[[int], None]) -> Tensor:
     """After each pass the pixels up to the first that changed are final: each was drawn given final ones."""
     n, c, h, w = x.shape
-    painter: Network = judge.network  # type: ignore[assignment]
-    up = painter.up
+    up = judge.up
     x = x.permute(0, 2, 3, 1).contiguous()  # (n, h, w, c): sub-pixels in their order
     final = torch.zeros(n, dtype=torch.long, device=x.device)
     active = torch.arange(n, device=x.device)

@@ -81,7 +81,7 @@ def by_diagonals(height: int, width: int) -> Course:
         reads = tuple(slice(start, start + (high - low - 1) * step + 1, step) for start, step in pixels)
         start, step = pixels[1]
         below = slice(start + width, start + width + (min(high, height - 1) - low - 1) * step + 1, step)
-        steps.append(Step(low + 1, high + 1, reads, (reads[0], below if low < height - 1 else slice(0, 0))))
+        steps.append(Step(low + 1, high + 1, reads, (reads[0], below)))
     return Course((0, -1), height + 1, 1, height + 1, tuple(steps))
 
 
@@ -114,11 +114,11 @@ class Scan(torch.autograd.Function):
             for j, tap in enumerate(course.taps):
                 gate.baddbmm_(h_all[t, :, step.low + tap : step.high + tap].view(directions, k, size), weight_ss[:, j])
             o, f, i = gate[..., : 3 * size].sigmoid_().split(size, dim=2)
-            g = gate[..., 3 * size :].tanh_()
+            g = _tanh_(gate[..., 3 * size :])
             c = c_all[t + 1, :, step.low : step.high].view(directions, k, size)
             torch.mul(f, c_all[t, :, step.low : step.high].view(directions, k, size), out=c)
             tanh = tanh_c.view(-1, size)[span].view(directions, k, size)
-            torch.tanh(c.addcmul_(i, g), out=tanh)
+            _tanh_(tanh.copy_(c.addcmul_(i, g)))
             h = h_all[t + 1, :, step.low : step.high]
             torch.mul(o, tanh, out=h.view(directions, k, size))
             for direction, place in enumerate(step.writes):
@@ -167,6 +167,11 @@ class Scan(torch.autograd.Function):
                 _scatter(dx, step, torch.bmm(dgate, weight_is.mT))
         cells = slice(course.first, course.last)
         return dx, dweight_is, dbias, dweight_ss, dh_all[:, cells].sum((1, 2)), dc_all[:, cells].sum((1, 2)), None
+
+
+def _tanh_(x: Tensor) -> Tensor:
+    """tanh x = 2 sigmoid(2x) - 1, in place: torch's logistic function is six times as fast on a CPU as its tanh."""
+    return x.mul_(2).sigmoid_().mul_(2).sub_(1)
 
 
 def _gathered(x: Tensor, step: Step) -> Tensor:

@@ -14,13 +14,12 @@ from pinxit.core import files, protocols, records
 from pinxit.core.clock import Clock
 from pinxit.core.rng import seed_of, seeded
 from pinxit.observers.pictures import held_out
-from pinxit.observers.samples import some
 from pinxit.observers.timing import seconds
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pinxit.core.game import AbstractGame
+    from pinxit.core.game import AbstractGame, Batch
     from pinxit.core.protocols import Data
 
 MOST = 2000
@@ -51,21 +50,24 @@ class Figures:
 
     def of_the_likelihood(self, game: AbstractGame) -> list[dict[str, Any]]:
         """ELBO and its parts, or the exact log-likelihood, of models that have one."""
-        if not isinstance(game, (protocols.Bound, protocols.Likelihood)):
+        kinds = (protocols.Bound, protocols.ConditionalBound, protocols.Likelihood)
+        if not isinstance(game, kinds):
             return []
         data, split = held_out(self.data)
-        x = some(data, MOST, self.seed)
-        which = f"{len(x):,} images of the {split} split of {data.name}" + (", chosen by the seed" if len(x) < len(data) else "")
+        order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed_of("real", self.seed)))
+        batch = data.batch(order[:MOST])
+        which = f"{len(batch):,} images of the {split} split of {data.name}"
+        which += ", chosen by the seed" if len(batch) < len(data) else ""
         protocol = f"{which}; averaged weights; seed {self.seed}"
         named: list[tuple[str, Tensor, str]] = []
         with torch.no_grad(), seeded(seed_of("figures", self.seed)):
-            if isinstance(game, protocols.Bound):
-                reconstruction, kl = _bound(game, x.to(game.device), self.seed)
-                one = f"{game.measure}; one draw of z an image; "
+            if isinstance(game, (protocols.Bound, protocols.ConditionalBound)):
+                reconstruction, kl = _bound(game, batch, self.seed)
+                given = " given the class" if isinstance(game, protocols.ConditionalBound) else ""
+                one = f"{game.measure}{given}; one draw of z an image; "
                 named += [("ELBO", reconstruction - kl, one), ("E log p(x|z)", reconstruction, one), ("KL", kl, "")]
             if isinstance(game, protocols.Likelihood):
-                exact = torch.cat([game.log_prob(part).double().cpu() for part in x.to(game.device).split(CHUNK)])
-                named.append(("log-likelihood", exact, "exact; "))
+                named.append(("log-likelihood", *_exact(game, batch)))
         return [_mean(name, values, "nats per image", how + protocol) for name, values, how in named]
 
     def of_the_game(self) -> list[dict[str, Any]]:
@@ -97,12 +99,33 @@ class Figures:
         return rows
 
 
-def _bound(game: protocols.Bound, x: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+def _bound(game: protocols.Bound | protocols.ConditionalBound, batch: Batch, seed: int) -> tuple[Tensor, Tensor]:
     """(E log p(x|z), KL) of every image, float64 on the CPU."""
     generator = torch.Generator().manual_seed(seed_of("elbo", seed))
-    parts = [game.elbo(part, generator=generator) for part in x.split(CHUNK)]
+    parts = []
+    for x, labels in _parts(game, batch):
+        if isinstance(game, protocols.ConditionalBound):
+            assert labels is not None
+            parts.append(game.elbo_given(x, labels, generator=generator))
+        else:
+            parts.append(game.elbo(x, generator=generator))
     reconstruction, kl = (torch.cat(values).double().cpu() for values in zip(*parts, strict=True))
     return reconstruction, kl
+
+
+def _exact(game: protocols.Likelihood, batch: Batch) -> tuple[Tensor, str]:
+    """log p of every image, float64 on the CPU, and how it was measured."""
+    if isinstance(game, protocols.ConditionalLikelihood):
+        values = [game.log_prob_of_class(x, labels) for x, labels in _parts(game, batch) if labels is not None]
+        return torch.cat(values).double().cpu(), "exact, given the class; "
+    return torch.cat([game.log_prob(x) for x, _ in _parts(game, batch)]).double().cpu(), "exact; "
+
+
+def _parts(game: Any, batch: Batch) -> list[tuple[Tensor, Tensor | None]]:
+    """Images and labels on the model's device, a part at a time."""
+    images = batch.images.to(game.device).split(CHUNK)
+    labels = [None] * len(images) if batch.labels is None else batch.labels.to(game.device).split(CHUNK)
+    return list(zip(images, labels, strict=True))
 
 
 def _mean(name: str, values: Tensor, unit: str, protocol: str) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class Autoencoder(AbstractGame):
             total = (out - x).square().flatten(1).sum(dim=1).mean()
         else:
             total = -likelihood.bernoulli_log_prob((x + 1) / 2, out).mean()
-        return Loss(total, {"loss": total, "squared error": squared.mean()})
+        return Loss(total, {"squared error": squared.mean()})
 
     def bounded(self, out: Tensor) -> Tensor:
         """What the decoder's outputs mean, in [-1, 1] for images."""

@@ -19,31 +19,18 @@ CIFAR-10 network of table 1; `mnist` is h = 16 with Adam for some fifty minutes 
 
 from __future__ import annotations
 
-import math
-from functools import partial
-from typing import Any, Literal
-
-import torch
 from pydantic import Field
-from torch import Tensor
-from torch.optim import Adam, RMSprop
 
-from pinxit.core import bits
-from pinxit.core.clock import Clock
-from pinxit.core.config import Config as BaseConfig
-from pinxit.core.errors import InputError
-from pinxit.core.game import AbstractGame, Batch, Loss, Player, Stage, Turn
+from pinxit.core.pixel_config import PixelConfig
 from pinxit.core.rng import seed_of, seeded
 from pinxit.core.spec import Spec
-from pinxit.nn.conditioning import checked, draw_labels, refuse_unlabelled
+from pinxit.nn.autoregressive import AbstractConditionalPixelModel, AbstractPixelModel
 from pinxit.nn.gated import GatedStack
 from pinxit.nn.masked import MaskedConv2d
-from pinxit.nn.outputs import output
 from pinxit.nn.pixels import Head, PixelStack, ResidualBlock
-from pinxit.nn.sampling import Progress, paint
 
 
-class Config(BaseConfig):
+class Config(PixelConfig):
     """PixelCNN."""
 
     layers: int = Field(15, ge=0)
@@ -58,24 +45,6 @@ class Config(BaseConfig):
     """k of the blocks, odd (table 1)."""
     gated: bool = False
     """Gated PixelCNN: two stacks without a blind spot."""
-    conditional: bool = False
-    """A model of the images given their class."""
-    output: Literal["bernoulli", "softmax", "logistic-mixture"] = "softmax"
-    """Distribution of a sub-pixel: of bits, of levels without order (section 3.1), or logistics on the levels (PixelCNN++)."""
-    components: int = Field(10, ge=1)
-    """logistic-mixture: logistics a sub-pixel."""
-    binarise: Literal["dynamic", "threshold"] = "dynamic"
-    """bernoulli on grey levels: bits drawn anew each time with the grey level's probability, or by the threshold 1/2."""
-    optimizer: Literal["rmsprop", "adam"] = "rmsprop"
-    """RMSProp in section 5.2."""
-    lr: float = Field(1e-4, gt=0)
-    """Learning rate at first."""
-    decay: Literal["none", "cosine"] = "none"
-    """Of the learning rate: none, or along half a cosine to zero over the run."""
-    batch_size: int = Field(16, ge=1)
-    """Images a round (section 5.2: 16 for MNIST and CIFAR-10)."""
-    rounds: int = Field(500_000, ge=1)
-    """Updates."""
 
 
 PRESETS = {
@@ -93,130 +62,18 @@ PRESETS = {
 }  # fmt: skip
 
 
-class PixelCNN(AbstractGame):
+class PixelCNN(AbstractPixelModel):
     """The network of masked convolutions and its distribution."""
 
     def __init__(self, config: Config, spec: Spec) -> None:
-        super().__init__(config, spec)
-        if spec.continuous:
-            raise InputError(
-                "PixelCNN is a model of grey levels or bits, this data is continuous: take a VAE with `decoder` gaussian"
-            )
-        if config.conditional:
-            refuse_unlabelled(spec, "a conditional PixelCNN")
-        bernoulli = config.output == "bernoulli"
-        self.how = bits.drawing(spec, config.binarise if bernoulli else "none")
-        self.output = output(config.output, 2 if bernoulli else spec.levels, config.components)
-        self.network = network(config, spec, self.output.size)
+        super().__init__(config, spec, network)
 
-    def players(self) -> dict[str, Player]:
-        """The model alone."""
-        config = self.config
-        optimizer = partial(Adam, fused=True) if config.optimizer == "adam" else RMSprop
-        schedule = self.schedule if config.decay == "cosine" else None
-        return {"model": Player((self,), partial(optimizer, lr=config.lr), schedule=schedule)}
 
-    def schedule(self, clock: Clock) -> dict[str, Any]:
-        """The learning rate: lr (1 + cos(pi t)) / 2, t the share of the run."""
-        share = min(1.0, clock.step / self.config.rounds)
-        return {"lr": self.config.lr * 0.5 * (1 + math.cos(math.pi * share))}
+class ConditionalPixelCNN(AbstractConditionalPixelModel):
+    """The same, given the class."""
 
-    def stages(self) -> tuple[Stage, ...]:
-        """Maximum likelihood."""
-        return (Stage((Turn("model", self.model_loss),), self.config.rounds, self.config.batch_size),)
-
-    def model_loss(self, batch: Batch, clock: Clock) -> Loss:
-        """-log p(x) in nats an image."""
-        nll = -self.log_prob(batch.images, batch.labels if self.config.conditional else None).mean()
-        return Loss(nll, {"nll": nll, "bits_per_dim": nll / (self.spec.dim * math.log(2))})
-
-    def log_prob(self, x: Tensor, labels: Tensor | None = None, *, generator: torch.Generator | None = None) -> Tensor:
-        """log p(x), or log p(x|y), in nats per image, (n,).
-
-        Args:
-            x: images (n, c, h, w) in [-1, 1]; bits are drawn from grey levels as `binarise` or the data says.
-            labels: classes (n,) int64 of a conditional model, and of no other.
-            generator: of the bits.
-        """
-        x = bits.binarised(x, self.how, generator)
-        return self.output.log_prob(x, self.network(x, self.told(labels, len(x))))
-
-    def told(self, labels: Tensor | None, n: int) -> Tensor | None:
-        """The labels of `n` images, or InputError where the model needs some or can't use any."""
-        if self.config.conditional != (labels is not None):
-            raise InputError(
-                "a conditional model needs `labels`, one an image"
-                if labels is None
-                else "`labels` are given to a model of no classes: train it with `conditional`"
-            )
-        if labels is None:
-            return None
-        if len(labels) != n:
-            raise InputError(f"{len(labels)} `labels` for {n} images: give one an image")
-        return checked(labels, self.spec.classes)
-
-    @property
-    def measure(self) -> str:
-        """What p(x) is a probability of."""
-        of = bits.measure(self.spec, self.how)
-        return f"{of}, given the class" if self.config.conditional else of
-
-    def sample(
-        self,
-        n: int,
-        *,
-        generator: torch.Generator | None = None,
-        engine: str = "auto",
-        progress: Progress | None = None,
-    ) -> Tensor:
-        """`n` samples (n, c, h, w) of exact levels; of a conditional model, of uniform classes.
-
-        Args:
-            n: how many.
-            generator: of the noise; the same state gives the same samples with every engine.
-            engine: how they are painted, see `pinxit.nn.sampling`.
-            progress: called with (done, total).
-        """
-        labels = draw_labels(n, self.spec.classes, device=self.device, generator=generator) if self.config.conditional else None
-        x = torch.zeros(n, *self.spec.shape, device=self.device)
-        return paint(self.network, self.output, x, labels=labels, generator=generator, engine=engine, progress=progress)
-
-    def sample_class(
-        self,
-        labels: Tensor,
-        *,
-        generator: torch.Generator | None = None,
-        engine: str = "auto",
-        progress: Progress | None = None,
-    ) -> Tensor:
-        """One sample a label, (n,) int64 to (n, c, h, w)."""
-        self.told(labels, len(labels))
-        x = torch.zeros(len(labels), *self.spec.shape, device=self.device)
-        return paint(self.network, self.output, x, labels=labels, generator=generator, engine=engine, progress=progress)
-
-    def complete(
-        self,
-        x: Tensor,
-        known: Tensor,
-        *,
-        labels: Tensor | None = None,
-        generator: torch.Generator | None = None,
-        engine: str = "auto",
-        progress: Progress | None = None,
-    ) -> Tensor:
-        """`x` with its unknown pixels drawn, each given all those before it, known and drawn: exact where the known come first.
-
-        Args:
-            x: images (n, c, h, w) in [-1, 1]; a model of bits makes bits of them first.
-            known: bool, (h, w) or (n, h, w).
-            labels: classes of a conditional model.
-            generator: of the noise.
-            engine: how they are painted.
-            progress: called with (done, total).
-        """
-        x = bits.binarised(x, self.how, generator)
-        labels = self.told(labels, len(x))
-        return paint(self.network, self.output, x, known, labels=labels, generator=generator, engine=engine, progress=progress)
+    def __init__(self, config: Config, spec: Spec) -> None:
+        super().__init__(config, spec, network)
 
 
 def network(config: Config, spec: Spec, size: int) -> PixelStack | GatedStack:
@@ -238,7 +95,7 @@ def network(config: Config, spec: Spec, size: int) -> PixelStack | GatedStack:
     return PixelStack(first, blocks, Head(2 * width, (config.head, config.head), size, groups=groups))
 
 
-def build(config: Config, spec: Spec, *, seed: int = 0) -> PixelCNN:
+def build(config: Config, spec: Spec, *, seed: int = 0) -> PixelCNN | ConditionalPixelCNN:
     """A PixelCNN for data of shape `spec`, its weights drawn from `seed`."""
     with seeded(seed_of("build", seed)):
-        return PixelCNN(config, spec)
+        return (ConditionalPixelCNN if config.conditional else PixelCNN)(config, spec)

@@ -21,32 +21,22 @@ closed. The multi-scale PixelRNN of section 3.6 is not here. `paper` is the Diag
 
 from __future__ import annotations
 
-import math
-from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor
-from torch.optim import Adam, RMSprop
 
-from pinxit.core import bits
-from pinxit.core.clock import Clock
-from pinxit.core.config import Config as BaseConfig
 from pinxit.core.errors import InputError
-from pinxit.core.game import AbstractGame, Batch, Loss, Player, Stage, Turn
+from pinxit.core.pixel_config import PixelConfig
 from pinxit.core.rng import seed_of, seeded
 from pinxit.core.spec import Spec
-from pinxit.nn.conditioning import checked, draw_labels, refuse_unlabelled
+from pinxit.nn.autoregressive import AbstractConditionalPixelModel, AbstractPixelModel
 from pinxit.nn.lstm2d import DiagonalBiLSTM, RowLSTM
 from pinxit.nn.masked import MaskedConv2d
-from pinxit.nn.outputs import output
 from pinxit.nn.pixels import Head
 from pinxit.nn.recurrent import RecurrentBlock, RecurrentStack
-from pinxit.nn.sampling import Engine, Progress, paint
 
 
-class Config(BaseConfig):
+class Config(PixelConfig):
     """PixelRNN."""
 
     layer: Literal["row", "diagonal"] = "diagonal"
@@ -65,24 +55,6 @@ class Config(BaseConfig):
     """Whether each layer has a connection to the head (section 3.3)."""
     wide_right: bool = False
     """diagonal: close the gap at the end of the row above; not the paper's."""
-    conditional: bool = False
-    """A model of the images given their class."""
-    output: Literal["bernoulli", "softmax", "logistic-mixture"] = "softmax"
-    """Distribution of a sub-pixel: of bits, of levels without order (section 3.5), or logistics on the levels (PixelCNN++)."""
-    components: int = Field(10, ge=1)
-    """logistic-mixture: logistics a sub-pixel."""
-    binarise: Literal["dynamic", "threshold"] = "dynamic"
-    """bernoulli on grey levels: bits drawn anew each time with the grey level's probability, or by the threshold 1/2."""
-    optimizer: Literal["rmsprop", "adam"] = "rmsprop"
-    """RMSProp in section 5.2."""
-    lr: float = Field(1e-4, gt=0)
-    """Learning rate at first."""
-    decay: Literal["none", "cosine"] = "none"
-    """Of the learning rate: none, or along half a cosine to zero over the run."""
-    batch_size: int = Field(16, ge=1)
-    """Images a round (section 5.2: 16 for MNIST and CIFAR-10)."""
-    rounds: int = Field(500_000, ge=1)
-    """Updates."""
 
 
 PRESETS = {
@@ -93,11 +65,11 @@ PRESETS = {
         batch_size=32, rounds=2000,
     ),
     "mnist": Config(
-        layers=1, width=32, head=32, output="bernoulli", optimizer="adam", lr=3e-3, decay="cosine", batch_size=32, rounds=20_000,
+        layers=1, width=32, head=32, output="bernoulli", optimizer="adam", lr=3e-3, decay="cosine", batch_size=32, rounds=16_000,
     ),
     "mnist-row": Config(
         layer="row", layers=2, width=32, head=32, output="bernoulli", optimizer="adam", lr=3e-3, decay="cosine", batch_size=32,
-        rounds=20_000,
+        rounds=12_000,
     ),
     "tiny": Config(
         layers=1, width=4, head=6, first_kernel=5, output="bernoulli", optimizer="adam", lr=1e-2, batch_size=8, rounds=6,
@@ -105,125 +77,18 @@ PRESETS = {
 }  # fmt: skip
 
 
-class PixelRNN(AbstractGame):
+class PixelRNN(AbstractPixelModel):
     """The network of LSTM layers and its distribution."""
 
     def __init__(self, config: Config, spec: Spec) -> None:
-        super().__init__(config, spec)
-        if spec.continuous:
-            raise InputError(
-                "PixelRNN is a model of grey levels or bits, this data is continuous: take a VAE with `decoder` gaussian"
-            )
-        if config.conditional:
-            refuse_unlabelled(spec, "a conditional PixelRNN")
-        bernoulli = config.output == "bernoulli"
-        self.how = bits.drawing(spec, config.binarise if bernoulli else "none")
-        self.output = output(config.output, 2 if bernoulli else spec.levels, config.components)
-        self.network = network(config, spec, self.output.size)
+        super().__init__(config, spec, network)
 
-    def players(self) -> dict[str, Player]:
-        """The model alone."""
-        config = self.config
-        optimizer = partial(Adam, fused=True) if config.optimizer == "adam" else RMSprop
-        schedule = self.schedule if config.decay == "cosine" else None
-        return {"model": Player((self,), partial(optimizer, lr=config.lr), schedule=schedule)}
 
-    def schedule(self, clock: Clock) -> dict[str, Any]:
-        """The learning rate: lr (1 + cos(pi t)) / 2, t the share of the run."""
-        share = min(1.0, clock.step / self.config.rounds)
-        return {"lr": self.config.lr * 0.5 * (1 + math.cos(math.pi * share))}
+class ConditionalPixelRNN(AbstractConditionalPixelModel):
+    """The same, given the class."""
 
-    def stages(self) -> tuple[Stage, ...]:
-        """Maximum likelihood."""
-        return (Stage((Turn("model", self.model_loss),), self.config.rounds, self.config.batch_size),)
-
-    def model_loss(self, batch: Batch, clock: Clock) -> Loss:
-        """-log p(x) in nats an image."""
-        nll = -self.log_prob(batch.images, batch.labels if self.config.conditional else None).mean()
-        return Loss(nll, {"nll": nll, "bits_per_dim": nll / (self.spec.dim * math.log(2))})
-
-    def log_prob(self, x: Tensor, labels: Tensor | None = None, *, generator: torch.Generator | None = None) -> Tensor:
-        """log p(x), or log p(x|y), in nats per image, (n,).
-
-        Args:
-            x: images (n, c, h, w) in [-1, 1]; bits are drawn from grey levels as `binarise` or the data says.
-            labels: classes (n,) int64 of a conditional model, and of no other.
-            generator: of the bits.
-        """
-        x = bits.binarised(x, self.how, generator)
-        return self.output.log_prob(x, self.network(x, self.told(labels, len(x))))
-
-    def told(self, labels: Tensor | None, n: int) -> Tensor | None:
-        """The labels of `n` images, or InputError where the model needs some or can't use any."""
-        if self.config.conditional != (labels is not None):
-            raise InputError(
-                "a conditional model needs `labels`, one an image"
-                if labels is None
-                else "`labels` are given to a model of no classes: train it with `conditional`"
-            )
-        if labels is None:
-            return None
-        if len(labels) != n:
-            raise InputError(f"{len(labels)} `labels` for {n} images: give one an image")
-        return checked(labels, self.spec.classes)
-
-    @property
-    def measure(self) -> str:
-        """What p(x) is a probability of."""
-        of = bits.measure(self.spec, self.how)
-        return f"{of}, given the class" if self.config.conditional else of
-
-    def sample(
-        self, n: int, *, generator: torch.Generator | None = None, engine: Engine = "auto", progress: Progress | None = None
-    ) -> Tensor:
-        """`n` samples (n, c, h, w) of exact levels; of a conditional model, of uniform classes.
-
-        Args:
-            n: how many.
-            generator: of the noise; the same state gives the same samples with every engine.
-            engine: how they are painted, see `pinxit.nn.sampling`.
-            progress: called with (done, total).
-        """
-        labels = draw_labels(n, self.spec.classes, device=self.device, generator=generator) if self.config.conditional else None
-        x = torch.zeros(n, *self.spec.shape, device=self.device)
-        return paint(self.network, self.output, x, labels=labels, generator=generator, engine=engine, progress=progress)
-
-    def sample_class(
-        self,
-        labels: Tensor,
-        *,
-        generator: torch.Generator | None = None,
-        engine: Engine = "auto",
-        progress: Progress | None = None,
-    ) -> Tensor:
-        """One sample a label, (n,) int64 to (n, c, h, w)."""
-        x = torch.zeros(len(labels), *self.spec.shape, device=self.device)
-        told = self.told(labels, len(labels))
-        return paint(self.network, self.output, x, labels=told, generator=generator, engine=engine, progress=progress)
-
-    def complete(
-        self,
-        x: Tensor,
-        known: Tensor,
-        *,
-        labels: Tensor | None = None,
-        generator: torch.Generator | None = None,
-        engine: Engine = "auto",
-        progress: Progress | None = None,
-    ) -> Tensor:
-        """`x` with its unknown pixels drawn, each given all those before it, known and drawn: exact where the known come first.
-
-        Args:
-            x: images (n, c, h, w) in [-1, 1]; a model of bits makes bits of them first.
-            known: bool, (h, w) or (n, h, w).
-            labels: classes of a conditional model.
-            generator: of the noise.
-            engine: how they are painted.
-            progress: called with (done, total).
-        """
-        x = bits.binarised(x, self.how, generator)
-        labels = self.told(labels, len(x))
-        return paint(self.network, self.output, x, known, labels=labels, generator=generator, engine=engine, progress=progress)
+    def __init__(self, config: Config, spec: Spec) -> None:
+        super().__init__(config, spec, network)
 
 
 def network(config: Config, spec: Spec, size: int) -> RecurrentStack:
@@ -241,7 +106,7 @@ def network(config: Config, spec: Spec, size: int) -> RecurrentStack:
     )
 
 
-def build(config: Config, spec: Spec, *, seed: int = 0) -> PixelRNN:
+def build(config: Config, spec: Spec, *, seed: int = 0) -> PixelRNN | ConditionalPixelRNN:
     """A PixelRNN for data of shape `spec`, its weights drawn from `seed`."""
     with seeded(seed_of("build", seed)):
-        return PixelRNN(config, spec)
+        return (ConditionalPixelRNN if config.conditional else PixelRNN)(config, spec)

@@ -1,0 +1,89 @@
+"""Directions of a latent space that change one thing: the difference of mean codes with and without it (Larsen et al. 2016)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from pinxit.core.errors import InputError
+from pinxit.core.protocols import Data, Encodes
+from pinxit.core.rng import seed_of
+
+CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Direction:
+    """A direction between two groups of images.
+
+    Args:
+        name: what it changes, "3 to 8".
+        vector: mean code of the second group less that of the first, (d,).
+        accuracy: share of held-out images on their side of the plane midway between the means; 1/2 says that it means nothing.
+        n: images whose codes were averaged.
+        n_test: held-out images.
+    """
+
+    name: str
+    vector: Tensor = field(repr=False, compare=False)
+    accuracy: float
+    n: int
+    n_test: int
+
+    def __str__(self) -> str:
+        return f"{self.name}: tells {100 * self.accuracy:.1f} % of {self.n_test:,} held-out images, from {self.n:,}"
+
+
+@torch.no_grad()
+def of_classes(model: Encodes, data: Data, to: int, *, since: int | None = None, most: int = 5000, seed: int = 0) -> Direction:
+    """The direction from the images of class `since`, or of all other classes, to those of class `to`.
+
+    Args:
+        model: in eval mode.
+        data: labelled; a fifth of what is taken is held out to judge the direction.
+        to: a class.
+        since: another class; None for the rest.
+        most: images taken, chosen by the seed.
+        seed: of the choice.
+
+    Raises:
+        InputError: there are no labels, no such class, or fewer than 10 images on a side.
+    """
+    classes = data.spec.classes
+    wrong = next((c for c in (to, since) if c is not None and not 0 <= c < classes), None)
+    if wrong is not None or to == since:
+        which = f"class {wrong} is not one of 0 to {classes - 1}" if wrong is not None else f"`to` and `since` are both {to}"
+        raise InputError(f"no direction of {data.name}: {which if classes else 'it has no labels'}")
+    chosen = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed_of("direction", seed)))[:most]
+    codes, has = [], []
+    for indices in chosen.split(CHUNK):
+        batch = data.batch(indices)
+        assert batch.labels is not None
+        keep = (batch.labels == to) | ((batch.labels == since) if since is not None else True)
+        codes.append(model.encode(batch.images[keep]).float().cpu())
+        has.append(batch.labels[keep] == to)
+    names = getattr(data, "class_names", None) or [str(c) for c in range(classes)]
+    name = f"{'the rest' if since is None else names[since]} to {names[to]}"
+    return between(torch.cat(codes), torch.cat(has), name=name)
+
+
+def between(codes: Float[Tensor, "n d"], has: Bool[Tensor, " n"], *, name: str) -> Direction:
+    """The direction from codes without to codes with an attribute; every fifth of each group is held out.
+
+    Raises:
+        InputError: fewer than 10 codes on a side.
+    """
+    groups = [codes[~has], codes[has]]
+    if min(map(len, groups)) < 10:
+        raise InputError(f"{name} has {len(groups[0])} and {len(groups[1])} images: at least 10 of each are needed")
+    held = [torch.arange(len(group)) % 5 == 0 for group in groups]
+    without, having = (group[~out].mean(dim=0) for group, out in zip(groups, held, strict=True))
+    vector, middle = having - without, (having + without) / 2
+    side = [(group[out] - middle) @ vector for group, out in zip(groups, held, strict=True)]
+    # Each group counts one half, however many it has.
+    accuracy = float(((side[0] < 0).float().mean() + (side[1] > 0).float().mean()) / 2)
+    tested = sum(map(len, side))
+    return Direction(name, vector, accuracy, len(codes) - tested, tested)

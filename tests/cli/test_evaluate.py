@@ -1,0 +1,133 @@
+"""`evaluate`, `compare`, `complete`: what they print and write, and one clear line for whatever is wrong."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from pinxit import data
+from pinxit.cli import main
+from pinxit.core.config import Settings
+from pinxit.systems import autoencoder, gan, pixelcnn
+from pinxit.training import Trainer
+
+
+def played(module, folder, real, **changes):
+    config = module.PRESETS["tiny"].replace(**changes)
+    Trainer(module.build(config, real.spec, seed=0), real, folder, settings=Settings(accelerator="cpu")).fit()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def real():
+    return data.load()
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, real):
+    folder = tmp_path_factory.mktemp("runs")
+    return {
+        "gan": played(gan, folder / "gan", real),
+        "pixels": played(pixelcnn, folder / "pixels", real),
+        "codes": played(autoencoder, folder / "codes", real),
+    }
+
+
+def said(capsys, *words, status=0):
+    assert main([str(word) for word in words]) == status
+    out = capsys.readouterr()
+    return out.out if status == 0 else out.err
+
+
+QUICK = ("--n", 200, "--metrics", "frechet", "precision-recall", "--features", "random-conv")
+
+
+@pytest.mark.slow
+def test_evaluate_prints_floor_and_controls_and_keeps_json(runs, capsys, tmp_path):
+    told = said(capsys, "evaluate", runs["gan"], *QUICK, "--json", tmp_path / "e.json")
+    head = next(line for line in told.splitlines() if "floor" in line)
+    assert all(name in head for name in ("value", "better", "blurred", "noisy", "one mode", "class dropped"))
+    (found,) = json.loads((tmp_path / "e.json").read_text())
+    row = next(s for s in found["scores"] if s["value"]["name"] == "frechet distance")
+    assert row["value"]["error"] > 0
+    assert row["floor"]["value"] < row["value"]["value"]
+    assert set(row["controls"]) == {"blurred", "noisy", "one mode", "class dropped"}
+    assert found["about"]["weights"] == "averaged"
+    assert found["cost"]["parameters"] > 0
+
+
+@pytest.mark.slow
+def test_images_of_any_software_get_the_score_of_the_run_that_they_came_from(runs, capsys, tmp_path, real):
+    said(capsys, "sample", runs["gan"], "-n", 200, "--files", tmp_path / "files", "--out", tmp_path / "s.png")
+    told = said(capsys, "evaluate", "--images", tmp_path / "files", "--data", "fashion-mini", *QUICK, "--json", tmp_path / "i.json")
+    assert "files: reference" in told
+    said(capsys, "evaluate", runs["gan"], *QUICK, "--json", tmp_path / "r.json")
+    a, b = (json.loads((tmp_path / f"{k}.json").read_text())[0]["scores"][0]["value"] for k in "ir")
+    # Other draws of the same sampler: the same within the errors of both.
+    assert abs(a["value"] - b["value"]) < 4 * (a["error"] ** 2 + b["error"] ** 2) ** 0.5
+
+
+@pytest.mark.slow
+def test_compare_writes_a_page_that_needs_nothing_else_and_says_what_is_better(runs, capsys, tmp_path):
+    told = said(capsys, "compare", runs["gan"], runs["pixels"], *QUICK, "--out", tmp_path / "page.html", "--title", "Two <b>")
+    page = (tmp_path / "page.html").read_text()
+    assert "Two &lt;b&gt;" in page
+    assert "http" not in page.replace("http-equiv", "").replace("https://arxiv.org", "").replace("http://www.w3.org", "")
+    assert page.count("data:image/png") >= 2
+    line = next(line for line in told.splitlines() if line.startswith("frechet distance:"))
+    assert line.replace("±", "&#177;").split(":")[0] in page
+    assert (tmp_path / "page.json").exists()
+
+
+@pytest.mark.slow
+def test_complete_keeps_what_is_known_and_every_engine_paints_the_same(runs, capsys, tmp_path):
+    for engine in ("naive", "cached"):
+        said(capsys, "complete", runs["pixels"], "-n", 3, "--draws", 2, "--engine", engine, "--out", tmp_path / f"{engine}.png")
+    a, b = (Image.open(tmp_path / f"{engine}.png") for engine in ("naive", "cached"))
+    assert a.tobytes() == b.tobytes()
+
+
+def test_known_parts_are_the_parts_that_were_asked_for():
+    from pinxit.cli import options, pictures
+
+    x = torch.zeros(5, 1, 8, 6)
+    top = pictures._known(options.Complete(folder="r", known="top", share=0.25), x)
+    assert top.sum(dim=(1, 2)).tolist() == [2 * 6] * 5
+    assert bool(top[:, :2].all())
+    left = pictures._known(options.Complete(folder="r", known="left", share=0.5), x)
+    assert bool(left[..., :3].all())
+    assert not bool(left[..., 3:].any())
+    some = pictures._known(options.Complete(folder="r", known="random", share=0.5), torch.zeros(200, 1, 8, 6))
+    assert float(some.float().mean()) == pytest.approx(0.5, abs=0.03)
+    assert not torch.equal(some[0], some[1])
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("evaluate",), "nothing to judge: name runs, or --images FOLDER"),
+        (("evaluate", "RUN", "--metrics", "fid"), "unknown metric `fid`"),
+        (("evaluate", "RUN", "--json", "x.txt"), "it must end in .json"),
+        (("evaluate", "RUN", "RUN"), "the same folder is named twice"),
+        (("evaluate", "CODES", "--features", "pixels", "--n", "50"), "codes draws no samples"),
+        (("evaluate", "RUN", "--features", "lenett"), "no features `lenett`: did you mean `lenet`"),
+        (("evaluate", "--images", "EMPTY", "--data", "fashion-mini", "--features", "pixels"), "EMPTY"),
+        (("evaluate", "--images", "FEW", "--data", "fashion-mini", "--features", "pixels"), "has 3 images: give at least"),
+        (("evaluate", "--images", "WIDE", "--data", "fashion-mini", "--features", "pixels"), "40x28"),
+        (("evaluate", "--images", "FEW"), "give --data"),
+        (("compare", "RUN", "--out", "x.png"), "it must end in .html"),
+        (("complete", "RUN"), "gan can't complete images"),
+        (("sample", "RUN", "--engine", "cached"), "draws an image at once"),
+        (("suite", "fasion"), "did you mean `fashion`"),
+    ],
+)
+def test_mistakes_get_one_line(runs, capsys, tmp_path, words, line):
+    for name, count, size in (("EMPTY", 0, (28, 28)), ("FEW", 3, (28, 28)), ("WIDE", 3, (40, 28))):
+        (tmp_path / name).mkdir()
+        for k in range(count):
+            Image.new("L", size, 10 * k).save(tmp_path / name / f"{k}.png")
+    places = {"RUN": runs["gan"], "CODES": runs["codes"], **{name: tmp_path / name for name in ("EMPTY", "FEW", "WIDE")}}
+    told = said(capsys, *(places.get(word, word) for word in words), status=2)
+    assert line in told
+    assert told.count("\n") == 1
