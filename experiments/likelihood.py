@@ -14,7 +14,7 @@ RUNS = (
     Run("iwae-s0", "vae", MNIST, "iwae", 0, {"rounds": 60_000}),
     Run("cvae-s0", "cvae", MNIST, "mnist", 0),
     Run("vae-fashion-s0", "vae", FASHION, "mnist", 0),
-    Run("pixelcnn-s0", "pixelcnn", MNIST, "mnist", 0, {"rounds": 24_000, "batch_size": 32}),
+    Run("pixelcnn-s0", "pixelcnn", MNIST, "mnist", 0),
     Run("row-s0", "pixelrnn", MNIST, "mnist-row", 0, {"rounds": 8000, "batch_size": 32}),
     Run("diagonal-s0", "pixelrnn", MNIST, "mnist", 0, {"rounds": 12_000, "batch_size": 32}),
 )

@@ -9,7 +9,7 @@ import torch
 from pinxit.core.clock import Clock
 from pinxit.core.errors import InputError
 from pinxit.core.game import Batch
-from pinxit.core.protocols import Completes, Conditional, Likelihood, Samples
+from pinxit.core.protocols import Completes, Conditional, ConditionalLikelihood, Likelihood, Samples
 from pinxit.core.spec import Spec
 from pinxit.losses.levels import level_value
 from pinxit.systems import pixelcnn
@@ -66,9 +66,13 @@ def test_given_each_class_the_images_have_probability_one():
 
 
 def test_it_can_do_what_the_protocols_say():
-    for model in (game(), game(conditional=True)):
-        for protocol in (Samples, Likelihood, Conditional, Completes):
-            assert isinstance(model, protocol)
+    free, told = game(), game(conditional=True)
+    for protocol in (Samples, Likelihood, Completes):
+        assert isinstance(free, protocol)
+        assert isinstance(told, protocol)
+    for protocol in (Conditional, ConditionalLikelihood):
+        assert isinstance(told, protocol)
+        assert not isinstance(free, protocol)
 
 
 def test_the_loss_is_the_mean_of_nats_whatever_the_batch():
@@ -113,18 +117,17 @@ def test_grey_levels_become_bits_and_the_measure_says_how():
     assert "threshold" in threshold.measure
     assert "fixed" in game(BITS).measure
     assert game(grey, output="softmax").measure == "probability of 256 grey levels"
-    assert game(conditional=True).measure == "probability of 4 grey levels, given the class"
 
 
 def test_labels_are_needed_where_they_are_used_and_refused_elsewhere():
     x = images(COLOUR, 3)
     model, free = game(conditional=True), game()
     labels = torch.tensor([0, 1, 2])
-    assert model.log_prob(x, labels).shape == (3,)
+    assert torch.equal(model.log_prob(x, labels), model.log_prob_of_class(x, labels))
     for call, what in [
         (lambda: model.log_prob(x), "needs `labels`"),
         (lambda: free.log_prob(x, labels), "no classes"),
-        (lambda: free.sample_class(labels), "no classes"),
+        (lambda: free.complete(x, torch.ones(4, 5, dtype=torch.bool), labels=labels), "no classes"),
         (lambda: model.log_prob(x, labels[:2]), "one an image"),
         (lambda: model.sample_class(torch.tensor([3])), "no class 3"),
         (lambda: model.complete(x, torch.ones(4, 5, dtype=torch.bool)), "needs `labels`"),
