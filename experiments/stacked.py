@@ -7,7 +7,7 @@ from typing import Any
 from experiments.harness import Bar, Experiment, Measured, Run, over
 
 SAMPLES = 10_000
-CONFIG = {"width": 32, "latent": 64, "lr": 3e-4, "betas": (0.5, 0.9), "decay": "linear", "rounds": 4000}
+CONFIG = {"width": 24, "latent": 64, "lr": 3e-4, "betas": (0.5, 0.9), "decay": "linear", "rounds": 1500}
 
 
 def measure(model: Any, real: Any, run: Run) -> Measured:

@@ -19,7 +19,10 @@ from typing import Any
 from pinxit.core.config import Config
 from pinxit.core.errors import InputError, near
 
-_LIGHT = ("__future__", "typing", "collections", "enum", "math", "pydantic", "pinxit.core.config", "pinxit.core.gan_config")
+_LIGHT = (
+    "__future__", "typing", "collections", "enum", "math", "pydantic", "pinxit.core.config", "pinxit.core.gan_config",
+    "pinxit.core.pixel_config",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
