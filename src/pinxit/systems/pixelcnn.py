@@ -54,7 +54,7 @@ PRESETS = {
         batch_size=32, rounds=2000,
     ),
     "mnist": Config(
-        layers=12, width=16, head=32, output="bernoulli", optimizer="adam", lr=8e-3, decay="cosine", batch_size=16, rounds=42_000,
+        layers=7, width=16, head=32, output="bernoulli", optimizer="adam", lr=3e-3, decay="cosine", batch_size=32, rounds=24_000,
     ),
     "tiny": Config(
         layers=1, width=4, head=6, first_kernel=5, output="bernoulli", optimizer="adam", lr=1e-2, batch_size=8, rounds=6,
