@@ -150,3 +150,15 @@ def test_wrong_arguments_are_refused() -> None:
     bad[3] = math.nan
     with pytest.raises(InputError, match="1 of 9 rows"):
         neighbourhoods(drawn(9, 3, 0), bad)
+
+
+def test_the_error_of_density_is_that_of_a_mean_over_generated_samples():
+    generator = torch.Generator().manual_seed(0)
+    real = torch.randn(300, 3, generator=generator)
+    values, errors = [], []
+    for _ in range(60):
+        found = density_coverage(real, torch.randn(200, 3, generator=generator))
+        values.append(found.density)
+        errors.append(found.density_error)
+    spread = float(torch.tensor(values).std())
+    assert spread == pytest.approx(sum(errors) / len(errors), rel=0.25)  # 60 draws know a deviation to 9 %

@@ -132,7 +132,7 @@ def precision_recall(x: Seen, real: Real, seed: int) -> list[Value]:
     return [
         Value("precision", pr.precision, _binomial(pr.precision, n), "higher"),
         Value("recall", pr.recall, _binomial(pr.recall, m), "higher"),
-        Value("density", dc.density, None, "higher"),
+        Value("density", dc.density, dc.density_error, "higher"),
         Value("coverage", dc.coverage, _binomial(dc.coverage, m), "higher"),
     ]
 

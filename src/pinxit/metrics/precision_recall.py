@@ -36,12 +36,14 @@ class DensityCoverage:
 
     Args:
         density: real balls a generated sample lies in, over k: about 1 where the laws are equal, and not bounded by it.
+        density_error: its standard error over the generated samples, the real ones held.
         coverage: real balls with a generated sample in them.
         expected_coverage: its mean where the laws are equal.
         k: neighbours that a ball reaches to.
     """
 
     density: float
+    density_error: float
     coverage: float
     expected_coverage: float
     k: int
@@ -86,7 +88,7 @@ def neighbourhoods(
     pairs = Pairs(real, generated)
     closed, opened, others = (radius / pairs.unit for radius in (closed, opened, others))
     precise, recalled, covered = (torch.zeros(size, dtype=torch.bool, device=real.device) for size in (m, n, n))
-    count = 0
+    balls = torch.zeros(m, dtype=torch.float64, device=real.device)
     widest = torch.maximum(closed, opened)
     for rows, columns, low in pairs.tiles(block):
         near = (low <= above(widest[rows], low)[:, None]).logical_or_(low <= above(others[columns], low))
@@ -96,13 +98,15 @@ def neighbourhoods(
         squared = pairs.settled(i, j, bound, closed[i], opened[i], others[j])
         precise[j[squared <= closed[i]]] = True
         recalled[i[squared <= others[j]]] = True
-        inside = i[squared < opened[i]]
-        covered[inside] = True
-        count += len(inside)
+        inside = squared < opened[i]
+        covered[i[inside]] = True
+        balls += j[inside].bincount(minlength=m)
+    total, squares = float(balls.sum()), float(balls.square().sum())  # whole numbers: the order of samples changes nothing
+    error = math.sqrt((squares - total**2 / m) / (m * max(m - 1, 1))) / k_density
     precision, recall, coverage = (float(found.double().mean()) for found in (precise, recalled, covered))
     return Neighbourhoods(
         PrecisionRecall(precision, recall, k),
-        DensityCoverage(count / (k_density * m), coverage, expected_coverage(n, m, k_density), k_density),
+        DensityCoverage(total / (k_density * m), error, coverage, expected_coverage(n, m, k_density), k_density),
     )
 
 

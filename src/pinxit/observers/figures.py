@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,6 +97,14 @@ class Figures:
             each = f"{device}, {threads} thread{'s' * (threads > 1)} a process"
             how = f"{each}; pictures during training and resumptions included"
             rows.append(_figure("wall time", round(minutes, 2), "minutes", how))
+        if sys.platform != "win32":
+            import resource
+
+            unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss is in bytes there, in KiB elsewhere
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+            rows.append(
+                _figure("peak memory", round(peak), "MiB", "of the whole process, data included; without an accelerator's own")
+            )
         return rows
 
 
