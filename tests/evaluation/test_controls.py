@@ -68,7 +68,11 @@ def test_units_are_the_same_from_anywhere_and_the_key_tells_controls_and_samples
     assert torch.equal(list(noisy.units())[2], next(noisy.units(2)))
     again = Spoilt(named("noisy"), data.load(), ROWS.clone())
     assert noisy.key() == again.key()
-    others = [Spoilt(named("blurred"), real, ROWS), Spoilt(named("noisy"), real, ROWS[:-1]), Spoilt(named("noisy"), real, ROWS, 1)]
+    others = [
+        Spoilt(named("blurred"), real, ROWS),
+        Spoilt(named("noisy"), real, ROWS[:-1]),
+        Spoilt(named("noisy"), real, ROWS, 1),
+    ]
     assert len({noisy.key(), *(other.key() for other in others)}) == 4
 
 

@@ -1,6 +1,7 @@
 """What is said of a comparison follows from the numbers: beyond noise, not told apart, blind, or not comparable."""
 
 import pytest
+
 from evaluation.test_scores import evaluation
 from pinxit.evaluation import readings
 

@@ -74,8 +74,18 @@ def test_all_runs_or_any_of_them():
     assert verdict(Bar(name="x", runs=("a", "b"), any_of_them=True, conditions=M), a=good, b=bad).holds
 
 
+def test_bounds_may_be_multiples_of_another_metric_or_of_another_run():
+    of_metric = (Condition(metric="m", at_most=0.5, of_metric="k"),)
+    assert verdict(Bar(name="x", runs=("a",), conditions=of_metric), a=[{"m": 1.0, "k": 2.0}]).holds
+    assert not verdict(Bar(name="x", runs=("a",), conditions=of_metric), a=[{"m": 1.0, "k": 1.9}]).holds
+    of_run = (Condition(metric="m", at_least=2.0, of_run="b"),)
+    runs = {"a": [{"m": 6.0}], "b": [{"m": 2.0}, {"m": 4.0}]}  # twice the mean of b is 6
+    assert verdict(Bar(name="x", runs=("a",), conditions=of_run), **runs).holds
+    assert not verdict(Bar(name="x", runs=("a",), conditions=of_run), **{**runs, "a": [{"m": 5.9}]}).holds
+
+
 def test_a_metric_that_was_not_measured_is_named():
-    with pytest.raises(RunError, match="`m` was not measured of x"):
+    with pytest.raises(RunError, match="`m` was not measured of a"):
         verdict(Bar(name="x", runs=("a",), conditions=M), a=[{"n": 1.0}])
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from pinxit.core.errors import InputError, near
-from pinxit.core.protocols import Conditional, Data
+from pinxit.core.protocols import Conditional, Data, Likelihood
 from pinxit.evaluation.measures import MEASURES, Measure
 from pinxit.evaluation.scores import Score, Value
 
@@ -58,7 +58,22 @@ def tstr(subject: Subject, data: Data) -> list[Score]:
     return [Score(one, Value("TSTR", found.real), controls, found.seconds), Score(other)]
 
 
+def likelihood(subject: Subject, data: Data) -> list[Score]:
+    """Exact on all test images, or the bound of 5,000 samples of 1,000 of them; the protocol is the note."""
+    from pinxit.metrics import likelihood as likelihoods
+
+    start = time.perf_counter()
+    exact = isinstance(subject.model, Likelihood)
+    found = likelihoods.report(subject.model, data, k=5000, n=0 if exact else 1000)
+    row = found["likelihood"][-1]
+    note = f"{row['estimator']}; {row['measure']}{' given its ' + row['given'] if row['given'] else ''}; {row['n']:,} images"
+    seconds = time.perf_counter() - start
+    values = [Value("NLL, nats", row["nats"], row["error"], "lower", note), Value("bits/dim", row["bits_per_dim"], None, "lower")]
+    return [Score(value, seconds=seconds / len(values)) for value in values]
+
+
 ABILITIES = (
+    Ability("likelihood", "-log p(x) of the test split, exact or bounded", likelihood),
     Ability("labels", "accuracy of the classes that were asked for", labels),
     Ability("tstr", "train on synthetic, test on real, and the reverse; minutes", tstr),
 )

@@ -90,7 +90,8 @@ class Judge:
         self.measures, self.abilities = abilities.told_apart(names)
         self.with_controls = controls
         told = lambda done, total: self.progress("classifier", done, total)  # noqa: E731
-        self.network = features.load(network or self._fitting(), data, weights=weights, progress=told)
+        # What is asked of models alone needs no features, and maybe no classifier that would take minutes to train.
+        self.network = features.load(network or self._fitting(), data, weights=weights, progress=told) if self.measures else None
         self._check()
 
     @staticmethod
@@ -149,14 +150,16 @@ class Judge:
         said = {
             "reference": f"{len(self.reference_rows[: self.n]):,} samples of {self.data.name}, {kind}",
             "n": self.n,
-            "features": self.network.describe(),
         }
-        if self.classifier is not None and self.classifier is not self.network:
-            said["classes"] = self.classifier.describe()
+        if self.network is not None:
+            said["features"] = self.network.describe()
+            if self.classifier is not None and self.classifier is not self.network:
+                said["classes"] = self.classifier.describe()
         return said
 
     def seen(self, source: Source, what: str) -> Seen:
         """A set as metrics see it."""
+        assert self.network is not None
         found = extraction.extract(self.network, source, progress=lambda a, b: self.progress(what, a, b))
         probabilities = None
         if self.classifier is not None and any(measure.needs == "classes" for measure in self.measures):

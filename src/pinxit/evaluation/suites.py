@@ -15,6 +15,7 @@ done again, so that a suite which was cut off goes on.
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -33,6 +34,7 @@ from pinxit.core.config import Config, merge, read_file
 from pinxit.core.errors import InputError, RunError, near
 from pinxit.evaluation import scores
 
+Measured = Mapping[str, Sequence[Mapping[str, float]]]
 EVALUATION, RESULT = "evaluation.json", "result.json"
 
 
@@ -55,21 +57,28 @@ class Condition(Config):
     """What a metric must be."""
 
     metric: str
-    """The name of a score; `log/NAME` for the last line of a run's metrics.jsonl."""
+    """The name of a score; NAME/floor or NAME/CONTROL of what stands beside it; log/NAME of a run's last log line."""
     at_least: float | None = None
     """The least value that holds."""
     at_most: float | None = None
     """The greatest value that holds."""
+    of_metric: str | None = None
+    """The bounds are multiples of this metric of the same run and seed."""
+    of_run: str | None = None
+    """The bounds are multiples of the mean over seeds that this run has of the metric."""
 
-    def holds(self, value: float) -> bool:
-        """Whether a value is within the bounds; NaN never is."""
-        return value >= (-float("inf") if self.at_least is None else self.at_least) and value <= (
-            float("inf") if self.at_most is None else self.at_most
-        )
+    def holds(self, value: float, unit: float = 1.0) -> bool:
+        """Whether a value is within the bounds, in units of `unit`; NaN never is."""
+        low = -math.inf if self.at_least is None else self.at_least * unit
+        high = math.inf if self.at_most is None else self.at_most * unit
+        return low <= value <= high
 
     def __str__(self) -> str:
-        bounds = [f">= {self.at_least:g}"] if self.at_least is not None else []
-        bounds += [f"<= {self.at_most:g}"] if self.at_most is not None else []
+        unit = (
+            f" x {self.of_metric or ''}{f'that of {self.of_run}' if self.of_run else ''}" if self.of_metric or self.of_run else ""
+        )
+        bounds = [f">= {self.at_least:g}{unit}"] if self.at_least is not None else []
+        bounds += [f"<= {self.at_most:g}{unit}"] if self.at_most is not None else []
         return f"{self.metric} {' and '.join(bounds)}"
 
 
@@ -166,7 +175,7 @@ def load(name: str) -> Suite:
 def checked(suite: Suite, name: str) -> Suite:
     """The suite, if its bars speak of runs that it has."""
     for bar in suite.bars:
-        for run in bar.runs:
+        for run in (*bar.runs, *(c.of_run for c in bar.conditions if c.of_run)):
             if run not in suite.runs:
                 raise InputError(f"bar `{bar.name}` of {name} names the run `{run}`: {near(run, list(suite.runs))}")
     return suite
@@ -240,35 +249,35 @@ def found(job: Job) -> dict[str, float]:
     """Every number that is known of a job, by name."""
     (evaluation,) = scores.read(job.folder / EVALUATION)
     numbers = {score.name: score.value.value for score in evaluation.scores}
+    for score in evaluation.scores:
+        numbers |= {f"{score.name}/{control}": value for control, value in score.controls.items()}
+        numbers |= {} if score.floor is None else {f"{score.name}/floor": score.floor.value}
     lines = (job.folder / "metrics.jsonl").read_text().splitlines()
     last = json.loads(lines[-1]) if lines else {}
     return numbers | {f"log/{key}": float(value) for key, value in last.items() if isinstance(value, (int, float))}
 
 
-def judge(suite: Suite, measured: Mapping[str, Sequence[Mapping[str, float]]]) -> list[Verdict]:
+def judge(suite: Suite, measured: Measured) -> list[Verdict]:
     """Every bar against the numbers of each run, a mapping a seed."""
     return [_verdict(bar, measured) for bar in suite.bars]
 
 
-def _verdict(bar: Bar, measured: Mapping[str, Sequence[Mapping[str, float]]]) -> Verdict:
-    held = {run: _holds(bar, measured[run]) for run in bar.runs}
+def _verdict(bar: Bar, measured: Measured) -> Verdict:
+    held = {run: _holds(bar, run, measured) for run in bar.runs}
     told = []
     for run in bar.runs:
         values = [f"{c.metric} {_listed([_number(seed, c.metric, run) for seed in measured[run]])}" for c in bar.conditions]
         told.append(f"{run}: {', '.join(values)}")
-    asked = (
-        f"{'any' if bar.any_of_them and len(bar.runs) > 1 else 'all'} of {', '.join(bar.runs)}: {bar.over} seed"
-        if (len(bar.runs) > 1)
-        else f"{bar.over} seed"
-    )
-    asked += f", {' and '.join(map(str, bar.conditions))}"
+    which = f"{'any' if bar.any_of_them else 'all'} of {', '.join(bar.runs)}: " if len(bar.runs) > 1 else ""
+    asked = f"{which}{bar.over} seed, {' and '.join(map(str, bar.conditions))}"
     holds = any(held.values()) if bar.any_of_them else all(held.values())
     return Verdict(bar.name, asked, "; ".join(told), holds)
 
 
-def _holds(bar: Bar, seeds: Sequence[Mapping[str, float]]) -> bool:
-    rows = [[_number(seed, c.metric, bar.name) for c in bar.conditions] for seed in seeds]
-    each = [all(c.holds(value) for c, value in zip(bar.conditions, row, strict=True)) for row in rows]
+def _holds(bar: Bar, run: str, measured: Measured) -> bool:
+    rows = [[_number(seed, c.metric, run) for c in bar.conditions] for seed in measured[run]]
+    units = [[_unit(c, seed, run, measured) for c in bar.conditions] for seed in measured[run]]
+    each = [all(map(Condition.holds, bar.conditions, row, unit)) for row, unit in zip(rows, units, strict=True)]
     match bar.over:
         case "every":
             return all(each)
@@ -277,8 +286,16 @@ def _holds(bar: Bar, seeds: Sequence[Mapping[str, float]]) -> bool:
         case "best":
             return any(each)
     middle = statistics.fmean if bar.over == "mean" else statistics.median
-    columns = zip(*rows, strict=True)
-    return all(c.holds(middle(column)) for c, column in zip(bar.conditions, columns, strict=True))
+    values, scales = ([middle(column) for column in zip(*table, strict=True)] for table in (rows, units))
+    return all(map(Condition.holds, bar.conditions, values, scales))
+
+
+def _unit(condition: Condition, seed: Mapping[str, float], run: str, measured: Measured) -> float:
+    """What the bounds are multiples of."""
+    unit = 1.0 if condition.of_metric is None else _number(seed, condition.of_metric, run)
+    if condition.of_run is not None:
+        unit *= statistics.fmean(_number(other, condition.metric, condition.of_run) for other in measured[condition.of_run])
+    return unit
 
 
 def _number(values: Mapping[str, float], metric: str, where: str) -> float:
