@@ -60,7 +60,9 @@ def test_evaluate_prints_floor_and_controls_and_keeps_json(runs, capsys, tmp_pat
 @pytest.mark.slow
 def test_images_of_any_software_get_the_score_of_the_run_that_they_came_from(runs, capsys, tmp_path, real):
     said(capsys, "sample", runs["gan"], "-n", 200, "--files", tmp_path / "files", "--out", tmp_path / "s.png")
-    told = said(capsys, "evaluate", "--images", tmp_path / "files", "--data", "fashion-mini", *QUICK, "--json", tmp_path / "i.json")
+    told = said(
+        capsys, "evaluate", "--images", tmp_path / "files", "--data", "fashion-mini", *QUICK, "--json", tmp_path / "i.json"
+    )
     assert "files: reference" in told
     said(capsys, "evaluate", runs["gan"], *QUICK, "--json", tmp_path / "r.json")
     a, b = (json.loads((tmp_path / f"{k}.json").read_text())[0]["scores"][0]["value"] for k in "ir")

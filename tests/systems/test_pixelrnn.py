@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from pinxit.core.errors import InputError
 from pinxit.core.clock import Clock
+from pinxit.core.errors import InputError
 from pinxit.core.game import Batch
 from pinxit.core.spec import Spec
 from pinxit.losses.levels import level_value
