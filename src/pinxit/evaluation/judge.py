@@ -22,6 +22,7 @@ from pinxit.evaluation.measures import Measure, Real, Seen
 from pinxit.evaluation.scores import Evaluation, Score, Value
 from pinxit.metrics import extraction, features
 from pinxit.metrics.extraction import UNIT, Source
+from pinxit.metrics.features.judge import LeNetFeatures
 
 SHOWN = 512
 """Images kept of a set for the metrics that look at pixels."""
@@ -104,6 +105,11 @@ class Judge:
         return names if min(self.spec.height, self.spec.width) >= 16 else tuple(name for name in names if name != "ms-ssim")
 
     @property
+    def _sees_classes(self) -> bool:
+        """Whether a metric asks for classes: without one, no classifier is trained."""
+        return any(measure.needs == "classes" for measure in self.measures)
+
+    @property
     def _has_classifier(self) -> bool:
         return self.spec.classes > 1 and not self.spec.continuous and min(self.spec.height, self.spec.width) >= 16
 
@@ -125,13 +131,15 @@ class Judge:
                 )
 
     @cached_property
-    def classifier(self) -> Any:
-        """The features that tell the data's classes: of the network itself, or of the classifier trained on the data."""
-        if isinstance(self.network, features.Classifies) and self.network.classes == self.spec.classes:
+    def classifier(self) -> LeNetFeatures | None:
+        """What tells the data's classes: the network itself where it is the data's classifier, else that classifier."""
+        if isinstance(self.network, LeNetFeatures) and self.network.name == f"lenet:{self.data.name}":
             return self.network
         if not self._has_classifier or self.spec.channels not in (1, 3):
             return None
-        return features.load("lenet", self.data, progress=lambda a, b: self.progress("classifier", a, b))
+        found = features.load("lenet", self.data, progress=lambda a, b: self.progress("classifier", a, b))
+        assert isinstance(found, LeNetFeatures)
+        return found
 
     @cached_property
     def stacks(self) -> Callable[[Tensor], Tensor] | None:
@@ -153,7 +161,7 @@ class Judge:
         }
         if self.network is not None:
             said["features"] = self.network.describe()
-            if self.classifier is not None and self.classifier is not self.network:
+            if self._sees_classes and self.classifier is not None and self.classifier is not self.network:
                 said["classes"] = self.classifier.describe()
         return said
 
@@ -162,7 +170,7 @@ class Judge:
         assert self.network is not None
         found = extraction.extract(self.network, source, progress=lambda a, b: self.progress(what, a, b))
         probabilities = None
-        if self.classifier is not None and any(measure.needs == "classes" for measure in self.measures):
+        if self._sees_classes and self.classifier is not None:
             of = found if self.classifier is self.network else extraction.extract(self.classifier, source)
             head = self.classifier.judge.network.head
             with torch.no_grad():
@@ -183,7 +191,8 @@ class Judge:
         return Real(
             self.seen(reference, "reference"), self.seen(train, "training samples"), self.held_out, centres,
             float(getattr(self.data, "sigma", 0.0)) if centres is not None else 0.0,
-            "" if self.classifier is None else self.classifier.name, tuple(getattr(self.data, "class_names", ())), self.stacks,
+            self.classifier.name if self._sees_classes and self.classifier is not None else "",
+            tuple(getattr(self.data, "class_names", ())), self.stacks,
         )  # fmt: skip
 
     @cached_property
