@@ -67,9 +67,9 @@ EXPERIMENT = Experiment(
     "likelihood",
     f"""Dynamically binarised MNIST (60,000 training images, bits drawn anew each time) and Fashion-MNIST; one thread a run;
     averaged weights. VAE and CVAE: 784-200-200-50, tanh; L_{SAMPLES} of {IMAGES} test images chosen by the seed. Pixel
-    models: exact likelihood of all 10,000 test images, their bits drawn once. The presets say the rest. The seconds are of a machine
-    with up to six other jobs: in CPU time VAE and CVAE took some 6 minutes, PixelCNN and the diagonal layer some 30 each, the row
-    layer 9.""",
+    models: exact likelihood of all 10,000 test images, their bits drawn once. The presets say the rest. The seconds are of a
+    machine with up to six other jobs: in CPU time VAE and CVAE took some 6 minutes, PixelCNN and the diagonal layer some 30
+    each, the row layer 9.""",
     RUNS,
     measure,
     bars,
