@@ -89,6 +89,21 @@ def test_a_metric_that_was_not_measured_is_named():
         verdict(Bar(name="x", runs=("a",), conditions=M), a=[{"n": 1.0}])
 
 
+def test_what_was_judged_by_another_declaration_is_not_done(tmp_path):
+    suite = Suite.of({"about": "", "data": "ring", "seeds": [0], "metrics": ["modes"], "runs": {"a": {"system": "gan"}}})
+    (job,) = suites.jobs(suite, tmp_path)
+    assert not suites.done(suite, job)
+    job.folder.mkdir()
+    (job.folder / suites.EVALUATION).write_text("[]")
+    assert not suites.done(suite, job)
+    job.folder.with_suffix(suites.DECLARED).write_text(suites.declared(suite, job))
+    assert suites.done(suite, job)
+    for change in ({"metrics": ["sliced"]}, {"common": {"rounds": 3}}, {"evaluate.n": 7}, {"data": "grid"}):
+        assert not suites.done(suite.replace(**change), job)
+    (other,) = suites.jobs(suite.replace(runs={"a": {"system": "gan", "preset": "tiny"}}), tmp_path)
+    assert not suites.done(suite, other)
+
+
 @pytest.mark.slow
 def test_a_suite_is_played_judged_and_gone_on_with(tmp_path, capsys):
     from pinxit.cli import main

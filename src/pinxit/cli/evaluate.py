@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pinxit.evaluation.scores import Evaluation, Value
 
 HELP = "help"
-SEED_OF_PICTURES = 0
 
 
 def evaluate(chosen: options.Evaluate) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pinxit.core.errors import InputError
-from pinxit.core.protocols import Conditional, Data, Samples, Splits
+from pinxit.core.protocols import Data, Samples, Splits
 from pinxit.core.rng import seed_of
 from pinxit.core.spec import Spec
 from pinxit.evaluation import abilities, controls, measures
@@ -268,11 +268,6 @@ def sampling_cost(model: Any, n: int = 64) -> dict[str, float]:
         model.sample(n, generator=generator)
         seconds = (time.perf_counter() - start) * 1000 / n
     return {"seconds a 1,000 samples": round(seconds, 3), "parameters": float(sum(p.numel() for p in model.parameters()))}
-
-
-def conditional(model: Any) -> bool:
-    """Whether a model draws given classes."""
-    return isinstance(model, Conditional)
 
 
 def _halves(real: Real) -> tuple[Seen, Real]:

@@ -35,7 +35,7 @@ from pinxit.core.errors import InputError, RunError, near
 from pinxit.evaluation import scores
 
 Measured = Mapping[str, Sequence[Mapping[str, float]]]
-EVALUATION, RESULT = "evaluation.json", "result.json"
+EVALUATION, RESULT, DECLARED = "evaluation.json", "result.json", ".declared.json"
 
 
 class Run(Config):
@@ -210,9 +210,21 @@ def evaluate_command(suite: Suite, job: Job) -> list[str]:
     return [*words, "--json", str(job.folder / EVALUATION)]
 
 
+def declared(suite: Suite, job: Job) -> str:
+    """Everything that decides what a job's evaluation says."""
+    said = [job.run.model_dump(), job.seed, suite.data, suite.common, suite.settings, suite.metrics, suite.evaluate.model_dump()]
+    return json.dumps(said, indent=1) + "\n"
+
+
+def done(suite: Suite, job: Job) -> bool:
+    """Whether a job was trained and judged as it is declared now."""
+    path = job.folder.with_suffix(DECLARED)
+    return (job.folder / EVALUATION).exists() and path.exists() and path.read_text() == declared(suite, job)
+
+
 def conduct(suite: Suite, todo: Sequence[Job], *, processes: int, threads: int, say: Callable[[str], None]) -> list[str]:
     """Train and judge what is not yet, `processes` at a time; the names of those that failed."""
-    waiting = [job for job in todo if not (job.folder / EVALUATION).exists()]
+    waiting = [job for job in todo if not done(suite, job)]
     playing: dict[str, tuple[subprocess.Popen[bytes], float]] = {}
     failed = []
     try:
@@ -237,7 +249,8 @@ def conduct(suite: Suite, todo: Sequence[Job], *, processes: int, threads: int, 
 
 
 def _start(suite: Suite, job: Job, threads: int) -> subprocess.Popen[bytes]:
-    job.folder.parent.mkdir(parents=True, exist_ok=True)
+    (job.folder / EVALUATION).unlink(missing_ok=True)  # of another declaration, if there is one
+    files.write(job.folder.with_suffix(DECLARED), declared(suite, job))
     train, evaluate = train_command(suite, job, threads), evaluate_command(suite, job)
     both = f"import sys; from pinxit.cli import main; sys.exit(main({train!r}) or main({evaluate!r}))"
     with job.folder.with_suffix(".log").open("ab") as log:
