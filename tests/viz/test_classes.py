@@ -12,7 +12,7 @@ from pinxit.core.clock import Clock
 from pinxit.core.errors import InputError
 from pinxit.core.protocols import HasCodes
 from pinxit.core.spec import Spec
-from pinxit.observers.classes import Classes
+from pinxit.observers.pictures import Pictures
 from pinxit.viz.classes import category_grid, class_grid, traversals
 from viz.vizkit import Generator, Pixels
 
@@ -141,27 +141,27 @@ def test_a_run_ends_with_the_pictures_its_model_can_make(tmp_path, game, expecte
         model = game(LABELLED).eval()
         torch.manual_seed(before)
         state = torch.get_rng_state()
-        observer = Classes(tmp_path / name, Pixels(LABELLED), 7, seed=0)
+        observer = Pictures(tmp_path / name, Pixels(LABELLED), 7, seed=0)
         assert observer.every == 7
         observer(model, Clock(), {})
         assert not (tmp_path / name).exists(), "nothing before the end"
         observer.finish(model, Clock(step=7))
         assert torch.equal(torch.get_rng_state(), state)
         made.append({path.name: path.read_bytes() for path in (tmp_path / name).glob("*")})
-    assert set(made[0]) == expected
+    assert set(made[0]) == {"interpolation.png"} | expected
     assert made[0] == made[1], "the pictures are a function of weights and seed"
 
 
 def test_a_run_of_points_or_without_numbers_ends_quietly(tmp_path):
     points = Spec(2, 1, 1, levels=0, classes=3)
-    Classes(tmp_path, Pixels(points), 1, 0).finish(OfClass(points), Clock())
+    Pictures(tmp_path, Pixels(points), 1, 0).finish(OfClass(points), Clock())
     none = OfCode(LABELLED)
     none.sizes = (4, 0)
     assert isinstance(none, HasCodes)
-    Classes(tmp_path, Pixels(LABELLED), 1, 0).finish(none, Clock())
-    assert {path.name for path in tmp_path.iterdir()} == {"categories.png"}
+    Pictures(tmp_path, Pixels(LABELLED), 1, 0).finish(none, Clock())
+    assert {path.name for path in tmp_path.iterdir()} == {"interpolation.png", "categories.png"}
     many = Spec(1, 6, 6, classes=1000)
-    Classes(tmp_path, Pixels(many), 1, 0).finish(OfClass(many), Clock())
+    Pictures(tmp_path, Pixels(many), 1, 0).finish(OfClass(many), Clock())
     from PIL import Image
 
     with Image.open(tmp_path / "classes.png") as picture:

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -83,7 +84,7 @@ def test_points_outside_leave_no_mark_and_dense_points_are_darker():
         (torch.zeros(1, 1, 4, 4, dtype=torch.uint8), TypeError, "torch.uint8"),
         (torch.zeros(1, 4, 4), InputError, r"\(1, 4, 4\).*\(n, c, h, w\)"),
         (torch.zeros(0, 1, 4, 4), InputError, "n >= 1"),
-        (torch.zeros(1, 2, 4, 4), InputError, "c must be 1 or 3"),
+        (torch.zeros(1, 4, 4, 4), InputError, "c must be 1, 2 or 3"),
         (torch.full((1, 1, 2, 2), float("nan")), InputError, "4 values that are not finite"),
     ],
 )
@@ -96,3 +97,8 @@ def test_what_cannot_be_drawn_is_named(images, kind, words):
 def test_wrong_options_are_named(options, words):
     with pytest.raises(InputError, match=words):
         viz.grid(torch.zeros(1, 1, 4, 4), **options)
+
+
+def test_two_channels_are_red_and_green():
+    images = torch.tensor([-1.0, 1.0]).view(1, 2, 1, 1).expand(1, 2, 64, 64)
+    assert np.array_equal(np.unique(np.array(viz.grid(images, pad=0)).reshape(-1, 3), axis=0), [[0, 255, 0]])

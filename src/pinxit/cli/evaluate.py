@@ -53,10 +53,11 @@ def compare(chosen: options.Compare) -> None:
     if chosen.out.suffix != ".html":
         raise InputError(f"`--out` {chosen.out} ends in {chosen.out.suffix!r}: it must end in .html")
     from pinxit.evaluation import page, readings, scores
+    from pinxit.observers.samples import drawable
 
     judge, subjects = _before(chosen)
     found = [judge.evaluate(subject) for subject in subjects]
-    pictures = {subject.name: _picture(subject) for subject in subjects if judge.spec.channels != 2 or judge.spec.continuous}
+    pictures = {subject.name: _picture(subject) for subject in subjects if drawable(judge.spec)}
     runs = {s.name: Path(s.about["folder"]) for s in subjects if (Path(s.about.get("folder", "")) / "config.yaml").exists()}
     scores.write(chosen.out.with_suffix(".json"), found)
     files.write(chosen.out, page.page(found, chosen.title, pictures, runs))

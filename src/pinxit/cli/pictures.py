@@ -225,14 +225,11 @@ def _write(out: Path, picture: Image) -> None:
 
 def _write_each(folder: Path, x: Tensor) -> None:
     """One PNG a sample, in its own size."""
-    from PIL import Image
-
     from pinxit.core import files
-    from pinxit.viz.grids import to_uint8
+    from pinxit.viz.grids import picture, to_uint8
 
     for number, pixels in enumerate(to_uint8(x)):
-        picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-        files.write_with(folder / f"{number:06d}.png", picture.save)
+        files.write_with(folder / f"{number:06d}.png", picture(pixels).save)
     console.say(f"{folder}: {len(x):,} files")
 
 

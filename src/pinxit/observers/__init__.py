@@ -23,7 +23,6 @@ def standard(run_dir: Path, data: Data, every: int, log_every: int, rounds: int,
     Returns:
         In the order in which they must finish: wall time, samples, other pictures, figures, health, report, progress.
     """
-    from pinxit.observers.classes import Classes
     from pinxit.observers.figures import Figures
     from pinxit.observers.health import Health
     from pinxit.observers.pages import Pages
@@ -37,7 +36,6 @@ def standard(run_dir: Path, data: Data, every: int, log_every: int, rounds: int,
     pictures: list[Observer] = []
     if drawable(data.spec):
         pictures = [Samples(run_dir, data, every, seed), Pictures(run_dir, data, rounds, seed)]
-        pictures.append(Classes(run_dir, data, rounds, seed))
     health = Health(run_dir, data, 2 * every, seed)
     return [
         Timing(run_dir, often, rounds),

@@ -1,4 +1,4 @@
-"""Pictures of what else a trained model can do: reconstruct, interpolate, lay out its latent plane."""
+"""Pictures of what else a trained model can do: reconstruct, interpolate, lay out its latent plane, classes and codes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pinxit.core import files, protocols
 from pinxit.core.clock import Clock
 from pinxit.core.rng import seed_of, seeded
 from pinxit.observers.samples import shown, some
+from pinxit.viz.classes import category_grid, class_grid, traversals
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 MEASURED = 500
+CLASSES = 20
+"""Most classes shown."""
 
 
 class Pictures:
-    """At the end writes `reconstructions.png`, `interpolation.png` and `manifold.png`, as far as the model can.
+    """At the end writes reconstructions, interpolation, manifold, classes, categories and traversals, as far as the model can.
 
     Args:
         run_dir: the run's folder.
@@ -54,6 +57,12 @@ class Pictures:
                 self.keep("interpolation", viz.interpolation(game, generator=generator))
                 if isinstance(game, protocols.Encodes):
                     self.draw_manifold(game)
+            if isinstance(game, protocols.Conditional) and self.data.spec.classes:
+                self.keep("classes", class_grid(game, range(min(self.data.spec.classes, CLASSES)), seed=self.seed))
+            if isinstance(game, protocols.HasCodes):
+                self.keep("categories", category_grid(game, most=CLASSES, seed=self.seed))
+                if game.codes()[1]:
+                    self.keep("traversals", traversals(game, seed=self.seed))
 
     def draw_manifold(self, game: AbstractGame) -> None:
         """The plane of the two latents that the data moves most."""

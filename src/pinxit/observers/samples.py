@@ -84,8 +84,8 @@ class Samples:
 
 
 def drawable(spec: Spec) -> bool:
-    """Whether samples are pictures of 1 or 3 channels, or points in the plane."""
-    return spec.shape == (2, 1, 1) if spec.continuous else spec.channels in (1, 3)
+    """Whether samples are pictures of up to 3 channels, or points in the plane."""
+    return spec.shape == (2, 1, 1) if spec.continuous else spec.channels <= 3
 
 
 def some(data: Data, n: int, seed: int) -> Tensor:

@@ -28,7 +28,8 @@ def grid(images: Tensor, *, columns: int | None = None, pad: int = 2) -> Image.I
     """Images side by side, row by row; points in the plane as a scatter plot.
 
     Args:
-        images: (n, c, h, w) float in [-1, 1], values beyond are clamped, with c = 1 or 3; or points (n, 2, 1, 1).
+        images: (n, c, h, w) float in [-1, 1], values beyond are clamped, with c = 1, 2 (drawn red and green) or 3; or points
+            (n, 2, 1, 1).
         columns: images a row; by default the grid is as square as can be.
         pad: white pixels around every image, >= 0.
 
@@ -70,8 +71,8 @@ def check(images: Tensor, name: str = "images") -> None:
     shape = tuple(images.shape)
     if images.ndim != 4 or 0 in shape:
         raise InputError(f"`{name}` has shape {shape}: it must be (n, c, h, w) with n >= 1")
-    if not is_points(images) and shape[1] not in (1, 3):
-        raise InputError(f"`{name}` has shape {shape}: c must be 1 or 3, or (n, 2, 1, 1) for points in the plane")
+    if shape[1] not in (1, 2, 3):
+        raise InputError(f"`{name}` has shape {shape}: c must be 1, 2 or 3, or (n, 2, 1, 1) for points in the plane")
     if bad := int((~torch.isfinite(images)).sum()):
         raise InputError(f"`{name}` holds {bad} values that are not finite: all must be in [-1, 1]")
 
@@ -86,8 +87,14 @@ def tiles(images: Tensor) -> list[Image.Image]:
     """Every image (n, c, h, w) as a picture of its own, magnified by a whole factor if small."""
     pixels = to_uint8(images)
     factor = max(1, math.ceil(LEAST / max(pixels.shape[1:3])))
-    pixels = pixels.repeat(factor, axis=1).repeat(factor, axis=2)
-    return [Image.fromarray(tile[..., 0] if tile.shape[-1] == 1 else tile) for tile in pixels]
+    return [picture(tile) for tile in pixels.repeat(factor, axis=1).repeat(factor, axis=2)]
+
+
+def picture(pixels: np.ndarray) -> Image.Image:
+    """uint8 (h, w, c) as a picture: grey, red and green, or colour."""
+    if pixels.shape[2] == 2:
+        pixels = np.pad(pixels, ((0, 0), (0, 0), (0, 1)))
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 
 def lay(pictures: Sequence[Image.Image], columns: int, pad: int, paper: tuple[int, int, int, int] = PAPER) -> Image.Image:
