@@ -10,11 +10,13 @@ MNIST, FASHION = "mnist-dynamic", "fashion-mnist-dynamic"
 IMAGES, SAMPLES = 1000, 5000
 RUNS = (
     Run("vae-s0", "vae", MNIST, "mnist", 0),
+    Run("iwae-s0", "vae", MNIST, "iwae", 0),
     Run("cvae-s0", "cvae", MNIST, "mnist", 0),
     Run("vae-fashion-s0", "vae", FASHION, "mnist", 0),
     Run("pixelcnn-s0", "pixelcnn", MNIST, "mnist", 0),
+    Run("gated-s0", "pixelcnn", MNIST, "mnist-gated", 0),
     Run("diagonal-s0", "pixelrnn", MNIST, "mnist", 0, {"rounds": 12_000, "batch_size": 32}),
-    Run("row-s0", "pixelrnn", MNIST, "mnist-row", 0, {"rounds": 2500, "batch_size": 32}),
+    Run("row-s0", "pixelrnn", MNIST, "mnist-row", 0, {"rounds": 8000, "batch_size": 32}),
 )
 
 

@@ -22,6 +22,7 @@ from pinxit.metrics import extraction, frechet
 from pinxit.metrics.extraction import UNIT, DataSource, Moments, SampleSource, check_comparable, extract, folder
 from pinxit.metrics.features import kept
 from pinxit.metrics.features.plain import Pixels, RandomConv
+from pinxit.metrics.features.sources import Watched
 
 GREY = Spec(1, 8, 8)
 N = 3 * UNIT + 10
@@ -531,3 +532,17 @@ def test_features_of_two_networks_are_not_compared():
     check_comparable(x, x)
     with pytest.raises(InputError, match=r"features of pixels .* and of random-conv .* can't be compared"):
         check_comparable(x, y)
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_images_to_look_at_are_kept_as_they_pass_and_drawn_once(cache):
+    model, count = Painter(), UNIT + 3
+    watched = Watched(SampleSource(model, N, GREY, seed=7), count)
+    expected = torch.cat(list(SampleSource(Painter(), N, GREY, seed=7).units()))
+    extract(Pixels(GREY), watched, cache=cache)
+    assert torch.equal(watched.first(), expected[:count])
+    assert sum(model.calls) == 4 * UNIT
+    again = Watched(SampleSource(model, N, GREY, seed=7), count)
+    extract(Pixels(GREY), again, cache=cache)
+    assert torch.equal(again.first(), expected[:count])
+    assert sum(model.calls) == 8 * UNIT - 2 * UNIT * cache, "features kept from before: the two units that are looked at"

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,9 @@ from pinxit.evaluation import abilities, controls, measures
 from pinxit.evaluation.measures import Measure, Real, Seen
 from pinxit.evaluation.scores import Evaluation, Score, Value
 from pinxit.metrics import extraction, features
-from pinxit.metrics.extraction import UNIT, Source
+from pinxit.metrics.extraction import Source
 from pinxit.metrics.features.judge import LeNetFeatures
+from pinxit.metrics.features.sources import Watched
 
 SHOWN = 512
 """Images kept of a set for the metrics that look at pixels."""
@@ -168,6 +168,8 @@ class Judge:
     def seen(self, source: Source, what: str) -> Seen:
         """A set as metrics see it."""
         assert self.network is not None
+        looked = {measure.images for measure in self.measures}
+        source = Watched(source, self.n if "all" in looked else SHOWN if "some" in looked else 0)
         found = extraction.extract(self.network, source, progress=lambda a, b: self.progress(what, a, b))
         probabilities = None
         if self._sees_classes and self.classifier is not None:
@@ -175,10 +177,7 @@ class Judge:
             head = self.classifier.judge.network.head
             with torch.no_grad():
                 probabilities = head(torch.as_tensor(of.features)).softmax(1)
-        looked = {measure.images for measure in self.measures}
-        count = min(len(source), self.n) if "all" in looked else SHOWN if "some" in looked else 0
-        images = list(islice(source.units(), -(-count // UNIT)))
-        pixels = torch.cat(images)[:count] if images else torch.empty(0, *self.spec.shape)
+        pixels = source.first() if source.count else torch.empty(0, *self.spec.shape)
         return Seen(torch.as_tensor(found.features), pixels, probabilities)
 
     @cached_property

@@ -89,7 +89,7 @@ PRESETS = {
         latent=50, hidden=(200, 200), optimizer="adam", lr=2e-3, decay="linear", batch_size=128, rounds=45_000,
     ),
     "iwae": Config(
-        latent=50, hidden=(200, 200), samples=5, optimizer="adam", lr=1e-3, decay="linear", batch_size=128, rounds=120_000,
+        latent=50, hidden=(200, 200), samples=5, optimizer="adam", lr=2e-3, decay="linear", batch_size=128, rounds=120_000,
     ),
     "tiny": Config(latent=2, hidden=(16,), optimizer="adam", lr=1e-3, batch_size=8, rounds=6),
 }  # fmt: skip

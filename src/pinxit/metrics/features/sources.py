@@ -52,6 +52,46 @@ class Source(Protocol):
         ...
 
 
+class Watched:
+    """A source of which the first images are kept as they pass, so that they are not drawn a second time to be looked at.
+
+    Args:
+        source: what is watched.
+        count: images to keep.
+    """
+
+    def __init__(self, source: Source, count: int) -> None:
+        self.source, self.count = source, min(count, len(source))
+        self.about = source.about
+        self._passed: list[Tensor] = []
+
+    def __len__(self) -> int:
+        """The number of images of the source."""
+        return len(self.source)
+
+    def key(self) -> str | None:
+        """The source's."""
+        return self.source.key()
+
+    def labels(self) -> Tensor | None:
+        """The source's."""
+        return self.source.labels()
+
+    def units(self, start: int = 0) -> Iterator[Tensor]:
+        """The source's, the first of them kept."""
+        for unit, images in enumerate(self.source.units(start), start):
+            if unit == len(self._passed) and unit * UNIT < self.count:
+                self._passed.append(images)
+            yield images
+
+    def first(self) -> Tensor:
+        """The first `count` images; what has not passed, as features were kept from before, is drawn now. (count, c, h, w)."""
+        missing = -(-self.count // UNIT) - len(self._passed)
+        for _ in zip(range(missing), self.units(len(self._passed)), strict=False):
+            pass
+        return torch.cat(self._passed)[: self.count]
+
+
 class DataSource:
     """Some or all images of a data set.
 
