@@ -164,6 +164,15 @@ class Matches(Protocol):
 
 
 @runtime_checkable
+class ZeroSum(Protocol):
+    """A game whose generator lowers and whose other players raise one and the same value."""
+
+    def game_value(self, x: Tensor) -> Tensor:
+        """V of real data x (n, c, h, w) and as many samples, a differentiable scalar."""
+        ...
+
+
+@runtime_checkable
 class HasCodes(Protocol):
     """Draws through codes that it named itself: a category and numbers."""
 

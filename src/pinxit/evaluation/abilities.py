@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from pinxit.core.errors import InputError, near
-from pinxit.core.protocols import Conditional, Data, Likelihood
+from pinxit.core.protocols import Conditional, HasLatents, Likelihood
 from pinxit.evaluation.measures import MEASURES, Measure
 from pinxit.evaluation.scores import Score, Value
 
 if TYPE_CHECKING:
-    from pinxit.evaluation.judge import Subject
+    from pinxit.evaluation.judge import Judge, Subject
 
 
 @dataclass(frozen=True)
@@ -25,31 +25,34 @@ class Ability:
     Args:
         name: as the command line spells it.
         about: in words.
-        compute: (subject, training data) to scores; raises InputError where the model can't.
+        compute: (subject, judge) to scores; raises InputError where the model can't.
+        features: whether it looks at samples through the judge's feature network.
     """
 
     name: str
     about: str
-    compute: Callable[[Subject, Data], list[Score]]
+    compute: Callable[[Subject, Judge], list[Score]]
+    features: bool = False
 
 
-def labels(subject: Subject, data: Data) -> list[Score]:
+def labels(subject: Subject, judge: Judge) -> list[Score]:
     """The share of samples in which a classifier of real samples sees the class that was asked for; the floor is its accuracy."""
     from pinxit.metrics.classifier import lenet
     from pinxit.metrics.conditioning import label_accuracy
 
-    model, judge, start = conditional(subject, "labels"), lenet(data), time.perf_counter()
-    found = label_accuracy(model, judge)
+    model, reader, start = conditional(subject, "labels"), lenet(judge.data), time.perf_counter()
+    found = label_accuracy(model, reader)
     value = Value("label accuracy", found.accuracy, found.error, "higher")
-    return [Score(value, Value("label accuracy", judge.accuracy), {"chance": 1 / data.spec.classes}, time.perf_counter() - start)]
+    floor, chance = Value("label accuracy", reader.accuracy), {"chance": 1 / judge.spec.classes}
+    return [Score(value, floor, chance, time.perf_counter() - start)]
 
 
-def tstr(subject: Subject, data: Data) -> list[Score]:
+def tstr(subject: Subject, judge: Judge) -> list[Score]:
     """Train on synthetic, test on real (Esteban et al. 2017); the floor is training on as many real samples."""
     from pinxit.metrics.classifier import train_on_synthetic
     from pinxit.metrics.lenet import CHEAP
 
-    model = conditional(subject, "tstr")
+    model, data = conditional(subject, "tstr"), judge.data
     with torch.enable_grad():
         found = train_on_synthetic(model, data, n=min(60_000, 6 * len(data)), protocol=CHEAP)
     controls = {"labels shuffled": found.shuffled}
@@ -58,13 +61,13 @@ def tstr(subject: Subject, data: Data) -> list[Score]:
     return [Score(one, Value("TSTR", found.real), controls, found.seconds), Score(other)]
 
 
-def likelihood(subject: Subject, data: Data) -> list[Score]:
+def likelihood(subject: Subject, judge: Judge) -> list[Score]:
     """Exact on all test images, or the bound of 5,000 samples of 1,000 of them; the protocol is the note."""
     from pinxit.metrics import likelihood as likelihoods
 
     start = time.perf_counter()
     exact = isinstance(subject.model, Likelihood)
-    found = likelihoods.report(subject.model, data, k=5000, n=0 if exact else 1000)
+    found = likelihoods.report(subject.model, judge.data, k=5000, n=0 if exact else 1000)
     row = found["likelihood"][-1]
     note = f"{row['estimator']}; {row['measure']}{' given its ' + row['given'] if row['given'] else ''}; {row['n']:,} images"
     seconds = time.perf_counter() - start
@@ -72,10 +75,34 @@ def likelihood(subject: Subject, data: Data) -> list[Score]:
     return [Score(value, seconds=seconds / len(values)) for value in values]
 
 
+def path_length(subject: Subject, judge: Judge) -> list[Score]:
+    """Perceptual path length in the judge's features (Karras et al. 2019)."""
+    from pinxit.metrics.path_length import path_length as measured
+
+    if not isinstance(subject.model, HasLatents):
+        raise InputError(f"{subject.name} has no codes to walk between: metric `path-length` is for models that decode one")
+    assert judge.network is not None
+    start = time.perf_counter()
+    found = measured(subject.model, judge.network)
+    value = Value("path length", found.value, found.error, "lower", f"{found.n:,} pairs; trimmed mean {found.trimmed:.4g}")
+    return [Score(value, seconds=time.perf_counter() - start)]
+
+
+def duality_gap(subject: Subject, judge: Judge) -> list[Score]:
+    """What either side of the game could still win (Grnarova et al. 2019)."""
+    from pinxit.metrics.duality import duality_gap as searched
+
+    start = time.perf_counter()
+    found = searched(subject.model, judge.data)
+    return [Score(Value("duality gap", found.gap, None, "lower", str(found)), seconds=time.perf_counter() - start)]
+
+
 ABILITIES = (
     Ability("likelihood", "-log p(x) of the test split, exact or bounded", likelihood),
     Ability("labels", "accuracy of the classes that were asked for", labels),
     Ability("tstr", "train on synthetic, test on real, and the reverse; minutes", tstr),
+    Ability("path-length", "how far samples move in feature space as their code moves", path_length, features=True),
+    Ability("duality-gap", "what either player of a zero-sum GAN could still win", duality_gap),
 )
 
 

@@ -91,8 +91,9 @@ class Judge:
         self.measures, self.abilities = abilities.told_apart(names)
         self.with_controls = controls
         told = lambda done, total: self.progress("classifier", done, total)  # noqa: E731
-        # What is asked of models alone needs no features, and maybe no classifier that would take minutes to train.
-        self.network = features.load(network or self._fitting(), data, weights=weights, progress=told) if self.measures else None
+        # What is asked of models alone may need no features, and no classifier that would take minutes to train.
+        seen = bool(self.measures) or any(ability.features for ability in self.abilities)
+        self.network = features.load(network or self._fitting(), data, weights=weights, progress=told) if seen else None
         self._check()
 
     @staticmethod
@@ -235,7 +236,7 @@ class Judge:
                 self.progress(f"{subject.name}: {measure.name}", 0, 1)
                 scores += self._scores(measure, seen)
         for ability in self.abilities:
-            scores += ability.compute(subject, self.data)
+            scores += ability.compute(subject, self)
         lines = list(subject.lines)
         if self.n < self.asked:
             lines.append(f"n is {self.n:,}, not {self.asked:,}: there are no more real samples kept apart")

@@ -18,6 +18,7 @@ from typing import Literal
 
 import torch
 from pydantic import Field
+from torch import Tensor
 from torch.optim import Adam
 
 from pinxit.core.clock import Clock
@@ -84,6 +85,10 @@ class DCGAN(AbstractGAN):
     def generator_loss(self, batch: Batch, clock: Clock) -> Loss:
         """L_G."""
         return Loss(adversarial.non_saturating_generator_loss(self.discriminator(self.sample(len(batch)))))
+
+    def game_value(self, x: Tensor) -> Tensor:
+        """V = E log D(x) + E log(1 - D(G(z))), of the minimax game."""
+        return -adversarial.discriminator_loss(self.discriminator(x), self.discriminator(self.sample(len(x))))
 
 
 def build(config: Config, spec: Spec, *, seed: int = 0) -> DCGAN:

@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field
+from torch import Tensor
 from torch.optim import SGD, Adam
 
 from pinxit.core.clock import Clock
@@ -150,6 +151,10 @@ class GAN(AbstractGAN):
         if self.config.objective == "minimax":
             return Loss(adversarial.minimax_generator_loss(d_fake))
         return Loss(adversarial.non_saturating_generator_loss(d_fake))
+
+    def game_value(self, x: Tensor) -> Tensor:
+        """V = E log D(x) + E log(1 - D(G(z))), of the minimax game."""
+        return -adversarial.discriminator_loss(self.discriminator(x), self.discriminator(self.sample(len(x))))
 
 
 def _discriminator(config: Config, spec: Spec) -> backbones.Score:

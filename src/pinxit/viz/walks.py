@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -44,7 +45,7 @@ def interpolation(game: HasLatents, *, steps: int = 10, rows: int = 6, generator
             raise InputError(f"`{name}` is {value}: it must be >= {least}")
     generator = generator or torch.Generator().manual_seed(seed_of("interpolation"))
     ends = game.latents(2 * rows, generator=generator)
-    path = slerp if _leaves_the_cube(game) else torch.lerp
+    path = path_of(game)
     t = torch.linspace(0, 1, steps, dtype=ends.dtype, device=ends.device).view(1, steps, 1)
     z = path(ends[:rows, None], ends[rows:, None], t)  # (rows, steps, d)
     images = _decode(game, z.flatten(0, 1))
@@ -95,6 +96,11 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     turned = (((1 - t) * angle).sin() * u + (t * angle).sin() * v) / sine.clamp_min(1e-12)
     determined = (sine > 1e-4) & (length_a > 0) & (length_b > 0)
     return torch.where(determined, turned * torch.lerp(length_a, length_b, t), torch.lerp(a, b, t))
+
+
+def path_of(game: HasLatents) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """The walk (a, b, t) between draws of the model's prior: spherical, or straight where the prior fills a cube."""
+    return slerp if _leaves_the_cube(game) else torch.lerp
 
 
 def _leaves_the_cube(game: HasLatents) -> bool:
