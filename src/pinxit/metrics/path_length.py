@@ -3,8 +3,8 @@
     l = E d(G(w(t)), G(w(t + eps))) / eps^2,   w the walk between two draws of the prior, t uniform in [0, 1 - eps)
 
 d is the squared distance of features, of any network of `pinxit.metrics.features`: the paper's is LPIPS on VGG-16, so values of
-different features are not comparable. A generator that ignores its code has length 0. The walk is the one of `pinxit.viz.walks`. Pixels are not rounded: a step of eps moves them
-by less than a level.
+different features are not comparable. A generator that ignores its code has length 0. The walk is the one of `pinxit.viz.walks`.
+Pixels are not rounded: a step of eps moves them by less than a level.
 """
 
 from __future__ import annotations
