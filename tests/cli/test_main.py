@@ -190,3 +190,12 @@ def test_completion_covers_the_tree_and_is_valid(pinxit, shell):
         assert flag in answer.out
     if shutil.which(shell):
         subprocess.run([shell, "-n"], input=answer.out, text=True, check=True)
+
+
+def test_what_goes_on_where_it_was_cut_off_says_so(pinxit, monkeypatch):
+    def stop(words: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "run", stop)
+    assert pinxit("evaluate", "my run") == (130, "", "pinxit: interrupted; go on with: pinxit evaluate 'my run'\n")
+    assert pinxit() == (130, "", "pinxit: interrupted\n")

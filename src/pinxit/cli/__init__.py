@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pinxit.core.errors import InputError, Interrupted, NonFiniteError, RunError
 
 USAGE, FAILED, SIGINT, SIGPIPE = 2, 1, 128 + 2, 128 + 13
+RESUMED = ("evaluate", "compare", "suite")
+"""Besides `train`: the same command goes on where it was cut off, whatever it was doing."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,9 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             console.complain(str(error))
         return FAILED if isinstance(error, NonFiniteError) else USAGE
     except KeyboardInterrupt as stop:
-        known = isinstance(stop, Interrupted)
+        known = isinstance(stop, Interrupted) or (bool(words) and words[0] in RESUMED)
         if console.rank() == 0:
-            console.complain(f"{stop}; go on with: {console.command(*words)}" if known else "interrupted")
+            console.complain(f"{str(stop) or 'interrupted'}; go on with: {console.command(*words)}" if known else "interrupted")
         return 128 + stop.signum if isinstance(stop, Interrupted) else SIGINT
 
 
