@@ -9,6 +9,7 @@ from PIL import Image
 from pinxit import data
 from pinxit.cli import main
 from pinxit.core.config import Settings
+from pinxit.data.store import Store
 from pinxit.systems import autoencoder, gan, pixelcnn
 from pinxit.training import Trainer
 
@@ -80,6 +81,17 @@ def test_compare_writes_a_page_that_needs_nothing_else_and_says_what_is_better(r
     line = next(line for line in told.splitlines() if line.startswith("frechet distance:"))
     assert line.replace("±", "&#177;").split(":")[0] in page
     assert (tmp_path / "page.json").exists()
+
+
+@pytest.mark.slow
+def test_one_recipe_on_other_data_is_another_and_it_is_said_what_a_run_was_trained_on(runs, capsys, tmp_path, real):
+    other = Store("others", real.images[:500], real.labels[:500], class_names=real.class_names)
+    trained = played(gan, tmp_path / "other", other)
+    told = said(capsys, "compare", runs["gan"], trained, *QUICK, "--out", tmp_path / "page.html")
+    assert any(line.startswith("frechet distance:") for line in told.splitlines()), "two recipes are held against each other"
+    found = json.loads((tmp_path / "page.json").read_text())
+    assert [any("trained on" in line for line in one["lines"]) for one in found] == [False, True]
+    assert "trained on others, judged on fashion-mini" in found[1]["lines"]
 
 
 @pytest.mark.slow

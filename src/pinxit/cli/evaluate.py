@@ -123,13 +123,15 @@ def _of_run(folder: Path, name: str, judge: Judge, seed: int) -> Subject:
 
     about = shelf.description(folder)
     model = from_pretrained(folder)
-    config = json.dumps([about["system"], about.get("config")], sort_keys=True)
+    trained_on = (about.get("data") or {}).get("name")
+    config = json.dumps([about["system"], about.get("config"), trained_on], sort_keys=True)
     known: dict[str, Any] = {
         "kind": "run",
         "folder": str(folder),
         "system": about["system"],
         "label": f"{about['system']} {about.get('preset', '')}".strip(),
         "recipe": hashlib.blake2b(config.encode(), digest_size=8).hexdigest(),
+        "trained on": trained_on,
         "training seed": about.get("seed"),
         "sampling seed": seed,
         "weights": "averaged",
@@ -137,6 +139,8 @@ def _of_run(folder: Path, name: str, judge: Judge, seed: int) -> Subject:
     }
     subject = judging.of_model(model, name, judge.n, judge.spec, seed=seed, **known)
     lines = [known["health"]] if known["health"] else []
+    if trained_on not in (None, judge.data.name):
+        lines.append(f"trained on {trained_on}, judged on {judge.data.name}")
     return replace(subject, cost={**subject.cost, **_cost(folder)}, lines=lines)
 
 
