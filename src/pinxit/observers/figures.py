@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +12,7 @@ import torch
 from pinxit.core import files, protocols, records
 from pinxit.core.clock import Clock
 from pinxit.core.rng import seed_of, seeded
+from pinxit.observers.ending import AbstractEnding
 from pinxit.observers.pictures import held_out
 from pinxit.observers.timing import seconds
 
@@ -21,28 +20,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pinxit.core.game import AbstractGame, Batch
-    from pinxit.core.protocols import Data
 
 MOST = 2000
 CHUNK = 200
 PROBABILITIES = ("D(x)", "D(G(z))")
 
 
-class Figures:
-    """At the end writes `figures.json`: a list of {name, value, unit, protocol} and, for means, standard_error.
-
-    Args:
-        run_dir: the run's folder.
-        data: of the run.
-        rounds: of the run.
-        seed: of the run.
-    """
-
-    def __init__(self, run_dir: Path, data: Data, rounds: int, seed: int) -> None:
-        self.run_dir, self.data, self.every, self.seed = run_dir, data, rounds, seed
-
-    def __call__(self, game: AbstractGame, clock: Clock, stats: Mapping[str, float]) -> None:
-        """Nothing before the end."""
+class Figures(AbstractEnding):
+    """At the end writes `figures.json`: a list of {name, value, unit, protocol} and, for means, standard_error."""
 
     def finish(self, game: AbstractGame, clock: Clock) -> None:
         """Measure."""

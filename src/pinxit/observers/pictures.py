@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +10,7 @@ from pinxit import viz
 from pinxit.core import files, protocols
 from pinxit.core.clock import Clock
 from pinxit.core.rng import seed_of, seeded
+from pinxit.observers.ending import AbstractEnding
 from pinxit.observers.samples import shown, some
 from pinxit.viz.classes import category_grid, class_grid, traversals
 
@@ -27,21 +26,8 @@ CLASSES = 20
 """Most classes shown."""
 
 
-class Pictures:
-    """At the end writes reconstructions, interpolation, manifold, classes, categories and traversals, as far as the model can.
-
-    Args:
-        run_dir: the run's folder.
-        data: of the run.
-        rounds: of the run.
-        seed: of the run.
-    """
-
-    def __init__(self, run_dir: Path, data: Data, rounds: int, seed: int) -> None:
-        self.run_dir, self.data, self.every, self.seed = run_dir, data, rounds, seed
-
-    def __call__(self, game: AbstractGame, clock: Clock, stats: Mapping[str, float]) -> None:
-        """Nothing before the end."""
+class Pictures(AbstractEnding):
+    """At the end writes reconstructions, interpolation, manifold, classes, categories and traversals, as far as the model can."""
 
     def finish(self, game: AbstractGame, clock: Clock) -> None:
         """Draw."""

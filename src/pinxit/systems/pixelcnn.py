@@ -15,7 +15,7 @@ those before it: rows from the top, pixels from the left, then R, G, B (equation
 
 Deviations: the papers give no learning rate and no length; ours are measured. Blocks begin with their ReLU. `paper` is the
 CIFAR-10 network of table 1; `mnist` is h = 16 with Adam for some half an hour on one thread, `mnist-gated` the gated model of the
-same h for an hour, its first layer wide enough to see where in the image a pixel is.
+same h for as long, its first layer wide enough to see where in the image a pixel is.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ PRESETS = {
     ),
     "mnist-gated": Config(
         gated=True, layers=7, width=16, head=32, first_kernel=27, output="bernoulli", optimizer="adam", lr=3e-3, decay="cosine",
-        batch_size=16, rounds=26_000,
+        batch_size=16, rounds=12_000,
     ),
     "tiny": Config(
         layers=1, width=4, head=6, first_kernel=5, output="bernoulli", optimizer="adam", lr=1e-2, batch_size=8, rounds=6,
