@@ -94,7 +94,7 @@ def from_pretrained(path: str | Path) -> AbstractGame:
     """The averaged model of a run folder, or the model that `save_pretrained` wrote, in eval mode on the CPU.
 
     Raises:
-        InputError: there is no model at `path`, or its weights do not fit its configuration.
+        InputError: there is no model at `path`, or its weights do not fit its configuration or are not finite.
     """
     path = Path(path)
     if (path / "config.json").exists():
@@ -105,6 +105,9 @@ def from_pretrained(path: str | Path) -> AbstractGame:
     module = systems.load(about["system"].replace("_", "-"))
     game = module.build(module.Config.of(about["config"], where=str(path)), Spec(**about["spec"]))
     checkpoint.read_weights(weights, game)
+    for name, tensor in game.state_dict().items():
+        if not bool(tensor.isfinite().all()):
+            raise InputError(f"{path} holds weights that are not finite (`{name}`): it diverged; take an earlier checkpoint")
     return game.requires_grad_(False).eval()
 
 

@@ -1,13 +1,15 @@
 """`evaluate`, `compare`, `complete`: what they print and write, and one clear line for whatever is wrong."""
 
 import json
+import shutil
 
 import pytest
 import torch
 from PIL import Image
 
+import pinxit
 from pinxit import data
-from pinxit.cli import main
+from pinxit.cli import main, shelf
 from pinxit.core.config import Settings
 from pinxit.data.store import Store
 from pinxit.systems import autoencoder, gan, pixelcnn
@@ -134,6 +136,20 @@ def test_known_parts_are_the_parts_that_were_asked_for():
         (("complete", "RUN"), "gan can't complete images"),
         (("sample", "RUN", "--engine", "cached"), "draws an image at once"),
         (("suite", "fasion"), "did you mean `fashion`"),
+        (("evaluate", "RUN", "--ais"), "`--ais` says nothing without --likelihood: add --likelihood"),
+        (("evaluate", "RUN", "--likelihood", "--metrics", "kid"), "`--metrics` says nothing with --likelihood"),
+        (("evaluate", "RUN", "--likelihood"), "has no likelihood"),
+        (("evaluate", "PIXELS", "--likelihood", "--ais"), "has no codes to anneal: leave out --ais"),
+        (("evaluate", "PIXELS", "PIXELS", "--likelihood"), "the same folder is named twice"),
+        (("evaluate", "RUN", "--metrics", "likelihood"), "gan can't be judged by `likelihood`"),
+        (("evaluate", "PIXELS", "--metrics", "path-length"), "pixels can't be judged by `path-length`"),
+        (("evaluate", "PIXELS", "--metrics", "duality-gap"), "pixels can't be judged by `duality-gap`: it is for gan and dcgan"),
+        (("evaluate", "RUN", "--n", "3", "--metrics", "precision-recall"), "it takes at least 6; raise --n"),
+        (("evaluate", "RUN", "--data", "ring"), "gan makes samples of shape (1, 28, 28), the data's are (2, 1, 1)"),
+        (("evaluate", "RUN", "--json", "FOLDER"), "Is a directory"),
+        (("complete", "PIXELS", "--data", "ring"), "samples of ring are 2x1x1"),
+        (("sample", "PIXELS", "--class", "3"), "can't sample a class as it was trained"),
+        (("directions", "CODES", "--data", "FEW"), "has no labels: give --data that has"),
     ],
 )
 def test_mistakes_get_one_line(runs, capsys, tmp_path, words, line):
@@ -141,7 +157,40 @@ def test_mistakes_get_one_line(runs, capsys, tmp_path, words, line):
         (tmp_path / name).mkdir()
         for k in range(count):
             Image.new("L", size, 10 * k).save(tmp_path / name / f"{k}.png")
-    places = {"RUN": runs["gan"], "CODES": runs["codes"], **{name: tmp_path / name for name in ("EMPTY", "FEW", "WIDE")}}
+    (tmp_path / "FOLDER.json").mkdir()
+    places = {"RUN": runs["gan"], "CODES": runs["codes"], "PIXELS": runs["pixels"], "FOLDER": tmp_path / "FOLDER.json"}
+    places |= {name: tmp_path / name for name in ("EMPTY", "FEW", "WIDE")}
     told = said(capsys, *(places.get(word, word) for word in words), status=2)
     assert line in told
     assert told.count("\n") == 1
+
+
+def test_a_model_that_diverged_is_neither_sampled_nor_judged(runs, capsys, tmp_path):
+    game = pinxit.from_pretrained(runs["gan"])
+    with torch.no_grad():
+        next(iter(game.generator.parameters())).flatten()[3] = float("nan")
+    game.save_pretrained(tmp_path / "model")
+    for words in (("sample",), ("evaluate", "--data", "fashion-mini", "--features", "pixels")):
+        told = said(capsys, words[0], tmp_path / "model", *words[1:], status=2)
+        assert "holds weights that are not finite (`generator." in told
+        assert told.count("\n") == 1
+
+
+def test_a_run_that_is_not_complete_is_named_with_its_round(runs, tmp_path):
+    assert shelf.unfinished(runs["gan"]) is None
+    half = shutil.copytree(runs["gan"], tmp_path / "half")
+    shutil.rmtree(half / "model")
+    assert shelf.unfinished(half) == "round 6"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["{bad", "[]", "[{}]", None])
+def test_files_beside_a_run_that_no_score_depends_on_may_be_damaged(runs, capsys, tmp_path, damage):
+    run = shutil.copytree(runs["gan"], tmp_path / "gan")
+    for name in ("health.json", "figures.json"):
+        (run / name).unlink()
+        if damage is not None:
+            (run / name).write_text(damage)
+    told = said(capsys, "evaluate", run, "--n", 50, "--metrics", "sliced", "--features", "pixels", "--no-controls")
+    assert "sliced W1" in told
+    assert "minutes" not in told

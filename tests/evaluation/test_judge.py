@@ -118,7 +118,7 @@ def test_what_is_asked_in_vain_is_refused_at_once(real):
     plain = data.load(torch.zeros(20, 1, 16, 16, dtype=torch.uint8))
     with pytest.raises(InputError, match="metric `classes` needs classes"):
         Judge(plain, metrics=("classes",), network="pixels")
-    with pytest.raises(InputError, match="gan draws no given classes"):
+    with pytest.raises(InputError, match="gan can't be judged by `labels`: it is for models that draw a given class"):
         judge = Judge(real, metrics=("labels",), network="pixels")
         game = gan.build(gan.PRESETS["tiny"], real.spec)
         judge.evaluate(of_model(game, "gan", 10, real.spec))

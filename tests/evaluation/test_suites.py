@@ -1,6 +1,7 @@
 """Suites: every file is sound, a bar holds exactly where it should, and a suite is played to its table and not played twice."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -96,12 +97,38 @@ def test_what_was_judged_by_another_declaration_is_not_done(tmp_path):
     job.folder.mkdir()
     (job.folder / suites.EVALUATION).write_text("[]")
     assert not suites.done(suite, job)
-    job.folder.with_suffix(suites.DECLARED).write_text(suites.declared(suite, job))
+    job.beside(suites.DECLARED).write_text(suites.declared(suite, job))
     assert suites.done(suite, job)
     for change in ({"metrics": ["sliced"]}, {"common": {"rounds": 3}}, {"evaluate.n": 7}, {"data": "grid"}):
         assert not suites.done(suite.replace(**change), job)
     (other,) = suites.jobs(suite.replace(runs={"a": {"system": "gan", "preset": "tiny"}}), tmp_path)
     assert not suites.done(suite, other)
+
+
+def test_names_with_dots_have_files_of_their_own_and_others_are_refused(tmp_path):
+    said = {"about": "", "data": "ring", "seeds": [0, 1], "metrics": ["modes"], "runs": {"lr0.1": {"system": "gan"}}}
+    todo = suites.jobs(Suite.of(said), tmp_path)
+    commands = [suites.train_command(Suite.of(said), job, 1) for job in todo]
+    assert [json.loads(Path(words[3]).read_text())["seed"] for words in commands] == [0, 1]
+    assert len({job.beside(".log") for job in todo} | {job.beside(suites.DECLARED) for job in todo}) == 4
+    with pytest.raises(InputError, match="it can hold no slash"):
+        suites.checked(Suite.of({**said, "runs": {"a/b": {"system": "gan"}}}), "mine")
+    with pytest.raises(InputError, match="unknown metric `slicd`: did you mean `sliced`"):
+        suites.checked(Suite.of({**said, "metrics": ["slicd"]}), "mine")
+    with pytest.raises(InputError, match="seeds"):
+        Suite.of({**said, "seeds": []})
+
+
+def test_an_evaluation_that_was_damaged_since_is_named(tmp_path):
+    (job,) = suites.jobs(
+        Suite.of({"about": "", "data": "ring", "seeds": [0], "metrics": ["modes"], "runs": {"a": {"system": "gan"}}}), tmp_path
+    )
+    job.folder.mkdir()
+    for content in ("[]", "{bad", None):
+        if content is not None:
+            (job.folder / suites.EVALUATION).write_text(content)
+        with pytest.raises(RunError, match="a-s0 has no evaluation that can be read: remove the folder"):
+            suites.found(job)
 
 
 @pytest.mark.slow

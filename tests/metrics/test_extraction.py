@@ -507,7 +507,7 @@ def test_folders_of_mixed_sizes(tmp_path):
 
 def test_folders_unlike_the_data_are_refused_or_converted_by_name(tmp_path):
     where = paint(tmp_path / "colour", [(16, 16)] * 3)
-    with pytest.raises(InputError, match="are 16x16 RGB, the data's 8x8 grey: make them alike, or .*convert=True"):
+    with pytest.raises(InputError, match="are 16x16 RGB, the data's 8x8 grey: make them alike, or .*--convert"):
         folder(where, GREY)
     made = folder(where, GREY, convert=True)
     assert "made 8x8 grey of 16x16 RGB" in made.about
@@ -534,15 +534,15 @@ def test_features_of_two_networks_are_not_compared():
         check_comparable(x, y)
 
 
-@pytest.mark.parametrize("cache", [False, True])
-def test_images_to_look_at_are_kept_as_they_pass_and_drawn_once(cache):
+@pytest.mark.parametrize("keeps", [False, True])
+def test_images_to_look_at_are_kept_as_they_pass_and_drawn_once(keeps):
     model, count = Painter(), UNIT + 3
     watched = Watched(SampleSource(model, N, GREY, seed=7), count)
     expected = torch.cat(list(SampleSource(Painter(), N, GREY, seed=7).units()))
-    extract(Pixels(GREY), watched, cache=cache)
+    extract(Pixels(GREY), watched, cache=keeps)
     assert torch.equal(watched.first(), expected[:count])
     assert sum(model.calls) == 4 * UNIT
     again = Watched(SampleSource(model, N, GREY, seed=7), count)
-    extract(Pixels(GREY), again, cache=cache)
+    extract(Pixels(GREY), again, cache=keeps)
     assert torch.equal(again.first(), expected[:count])
-    assert sum(model.calls) == 8 * UNIT - 2 * UNIT * cache, "features kept from before: the two units that are looked at"
+    assert sum(model.calls) == 8 * UNIT - 2 * UNIT * keeps, "features kept from before: the two units that are looked at"

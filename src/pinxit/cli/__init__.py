@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from pinxit.core.errors import InputError, Interrupted, NonFiniteError, RunError
@@ -25,7 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
-        status = _run(words)
+        with warnings.catch_warnings():
+            warnings.showwarning = console.warn
+            status = _run(words)
         sys.stdout.flush()
         return status
     except BrokenPipeError:

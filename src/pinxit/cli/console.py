@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 
 def rank() -> int:
@@ -26,6 +27,14 @@ def complain(line: str) -> None:
     """Print one line to stderr, whatever `line` contains; processes other than the first give their number."""
     who = "pinxit" if rank() == 0 else f"pinxit (process {rank()})"
     print(f"{who}: {' '.join(line.split())}", file=sys.stderr, flush=True)
+
+
+def warn(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None,
+    line: str | None = None,
+) -> None:  # fmt: skip
+    """Print a warning as one line to stderr: what `warnings.showwarning` is while a command runs."""
+    complain(f"warning: {message}")
 
 
 def program() -> str:

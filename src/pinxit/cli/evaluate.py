@@ -28,6 +28,9 @@ def evaluate(chosen: options.Evaluate) -> None:
         return
     if chosen.out is not None and chosen.out.suffix != ".json":
         raise InputError(f"`--json` {chosen.out} ends in {chosen.out.suffix!r}: it must end in .json")
+    _check_together(chosen)
+    if chosen.out is not None:
+        files.probe(chosen.out)
     if chosen.likelihood:
         from pinxit.cli import likelihood
 
@@ -48,10 +51,22 @@ def evaluate(chosen: options.Evaluate) -> None:
         console.say(str(chosen.out))
 
 
+def _check_together(chosen: options.Evaluate) -> None:
+    """Refuse options that the others make void."""
+    usual = type(chosen)()
+    void = ("metrics", "features", "controls", "inception_weights") if chosen.likelihood else ("ais", "samples", "sigma")
+    for name in void:
+        if getattr(chosen, name) != getattr(usual, name):
+            fix = "leave one of them out" if chosen.likelihood else "add --likelihood"
+            with_what = "with" if chosen.likelihood else "without"
+            raise InputError(f"`--{name.replace('_', '-')}` says nothing {with_what} --likelihood: {fix}")
+
+
 def compare(chosen: options.Compare) -> None:
     """Judge, and write the page."""
     if chosen.out.suffix != ".html":
         raise InputError(f"`--out` {chosen.out} ends in {chosen.out.suffix!r}: it must end in .html")
+    files.probe(chosen.out)
     from pinxit.evaluation import page, readings, scores
     from pinxit.observers.samples import drawable
 
@@ -88,9 +103,11 @@ def _before(chosen: options.Judged) -> tuple[Judge, list[Subject]]:
         controls=chosen.controls,
         progress=console.Progress(),
     )
-    names = _names([*folders, *chosen.images])
+    names = unique([*folders, *chosen.images])
     subjects = [_of_run(folder, names[folder], judge, chosen.seed) for folder in folders]
-    return judge, [*subjects, *(_of_images(path, names[path], judge) for path in chosen.images)]
+    subjects += [_of_images(path, names[path], judge, convert=chosen.convert) for path in chosen.images]
+    judge.check(subjects)
+    return judge, subjects
 
 
 def _data(folders: Sequence[Path], named: str | None) -> Data:
@@ -104,7 +121,7 @@ def _data(folders: Sequence[Path], named: str | None) -> Data:
     return shelf.data_of(folders[0])
 
 
-def _names(paths: Sequence[Path]) -> dict[Path, str]:
+def unique(paths: Sequence[Path]) -> dict[Path, str]:
     """The folders' own names, with as much of their parents' as tells them apart."""
     resolved = {path: path.resolve() for path in paths}
     if len(set(resolved.values())) < len(paths):
@@ -124,7 +141,7 @@ def _of_run(folder: Path, name: str, judge: Judge, seed: int) -> Subject:
     about = shelf.description(folder)
     model = from_pretrained(folder)
     trained_on = (about.get("data") or {}).get("name")
-    config = json.dumps([about["system"], about.get("config"), trained_on], sort_keys=True)
+    config = json.dumps([about["system"], about.get("config"), about.get("data"), about.get("source")], sort_keys=True)
     known: dict[str, Any] = {
         "kind": "run",
         "folder": str(folder),
@@ -141,31 +158,35 @@ def _of_run(folder: Path, name: str, judge: Judge, seed: int) -> Subject:
     lines = [known["health"]] if known["health"] else []
     if trained_on not in (None, judge.data.name):
         lines.append(f"trained on {trained_on}, judged on {judge.data.name}")
+    if (reached := shelf.unfinished(folder)) is not None:
+        lines.append(f"the run is not finished: weights of {reached}")
     return replace(subject, cost={**subject.cost, **_cost(folder)}, lines=lines)
 
 
-def _of_images(path: Path, name: str, judge: Judge) -> Subject:
+def _of_images(path: Path, name: str, judge: Judge, *, convert: bool) -> Subject:
     import torch
 
     from pinxit.evaluation.judge import Subject
     from pinxit.metrics import extraction
 
-    source = extraction.folder(str(path), judge.spec)
+    source = extraction.folder(str(path), judge.spec, convert=convert)
     if len(source) < judge.n:
-        raise InputError(f"{path} has {len(source):,} images: give at least {judge.n:,}, or --n {len(source)}")
+        fewer = f", or --n {len(source)}" if len(source) > 1 else ""
+        raise InputError(f"{path} has {len(source):,} images: give at least {judge.n:,}{fewer}")
     order = torch.randperm(len(source), generator=torch.Generator().manual_seed(0))[: judge.n]
     return Subject(name, extraction.DataSource(source.data, order), None, {"kind": "images", "folder": str(path)})
 
 
 def _health(folder: Path) -> str:
-    path = folder / "health.json"
-    return str(json.loads(path.read_text())["line"]) if path.exists() else ""
+    found = shelf.json_of(folder / "health.json")
+    return str(found["line"]) if isinstance(found, dict) and "line" in found else ""
 
 
 def _cost(folder: Path) -> dict[str, float]:
     """What a run's own figures say of its time and memory."""
-    path = folder / "figures.json"
-    values = {row["name"]: row["value"] for row in json.loads(path.read_text())} if path.exists() else {}
+    found = shelf.json_of(folder / "figures.json")
+    rows = found if isinstance(found, list) else []
+    values = {row["name"]: row["value"] for row in rows if isinstance(row, dict) and {"name", "value"} <= row.keys()}
     names = {"wall time": "training, minutes", "peak memory": "training, peak MiB"}
     return {shown: float(values[name]) for name, shown in names.items() if name in values}
 

@@ -3,48 +3,74 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from pinxit.cli import console, options, shelf
+from pinxit.cli.evaluate import unique
 from pinxit.core import files
 from pinxit.core.errors import InputError
-from pinxit.core.protocols import Likelihood, Splits, Weighs
+from pinxit.core.protocols import Data, HasLatents, Likelihood, Splits, Weighs
 
 ANNEALED = 16
 """Most images whose chains are annealed: each takes seconds."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One run, its model and the data that it is asked about."""
+
+    folder: Path
+    model: Any
+    data: Data
 
 
 def report(chosen: options.Evaluate) -> None:
     """Print the likelihoods of each run, then which of them may be compared and which may not."""
     if not chosen.folders or chosen.images:
         raise InputError("`--likelihood` is of trained models: name runs, and no --images")
+    from pinxit.evaluation.scores import finite
     from pinxit.metrics import likelihood
-    from pinxit.training import from_pretrained
 
-    found: dict[str, dict[str, Any]] = {}
-    for folder in map(shelf.find, chosen.folders):
-        import pinxit.data
-
-        data = shelf.data_of(folder) if chosen.data is None else pinxit.data.load(chosen.data)
-        model, progress = from_pretrained(folder), console.Progress()
+    folders = list(map(shelf.find, chosen.folders))
+    names, found = unique(folders), {}
+    for asked in [_asked(folder, chosen) for folder in folders]:
+        name, progress = names[asked.folder], console.Progress()
         row: dict[str, Any] = {"likelihood": []}
-        if isinstance(model, (Likelihood, Weighs)) or not chosen.ais:
+        if isinstance(asked.model, (Likelihood, Weighs)):
             row = likelihood.report(
-                model, data, k=chosen.samples, n=_count(chosen.n, data), seed=chosen.seed,
-                progress=lambda done, total, tell=progress, name=folder.name: tell(f"{name}: images", done, total),
+                asked.model, asked.data, k=chosen.samples, n=_count(chosen.n, asked.data), seed=chosen.seed,
+                progress=lambda done, total, tell=progress, name=name: tell(f"{name}: images", done, total),
             )  # fmt: skip
         if chosen.ais:
-            row |= _annealed(folder, data, chosen)
-        found[str(folder)] = row
+            row |= _annealed(asked, chosen)
+        found[str(asked.folder)] = row
         told = likelihood.lines(row) if row["likelihood"] else []
-        console.say("\n".join([f"{folder}", *told, *_lines_of_ais(row)]))
+        console.say("\n".join([f"{asked.folder}", *told, *_lines_of_ais(row)]))
         if chosen.out is not None:
-            files.write(chosen.out, json.dumps(found, indent=1) + "\n")
-    console.say("\n".join(_compared(found)))
+            files.write(chosen.out, json.dumps(finite(found), indent=1, allow_nan=False) + "\n")
+    for line in _compared(found):
+        console.say(line)
     if chosen.out is not None:
         console.say(str(chosen.out))
+
+
+def _asked(folder: Path, chosen: options.Evaluate) -> Asked:
+    """A run, if it has what is asked for: known before the first one takes its minutes."""
+    import pinxit.data
+    from pinxit.metrics import ais
+    from pinxit.training import from_pretrained
+
+    model = from_pretrained(folder)
+    data = shelf.data_of(folder) if chosen.data is None else pinxit.data.load(chosen.data)
+    if not isinstance(model, (Likelihood, Weighs)) and not chosen.ais:
+        raise InputError(f"{folder} has no likelihood: pixel models and auto-encoders with a prior have; a generator has --ais")
+    if chosen.ais and not isinstance(model, ais.Observed) and not isinstance(model, HasLatents):
+        raise InputError(f"{folder} has no codes to anneal: leave out --ais")
+    if model.spec.shape != data.spec.shape:
+        raise InputError(f"samples of {data.name} have shape {data.spec.shape}, {folder} was made for {model.spec.shape}")
+    return Asked(folder, model, data)
 
 
 def _count(n: int, data: Any) -> int:
@@ -54,43 +80,49 @@ def _count(n: int, data: Any) -> int:
 
 
 def _compared(found: dict[str, dict[str, Any]]) -> list[str]:
-    """The runs from the likeliest on, or why two of them can't be compared."""
+    """Every run beside the first one of its protocol; and why the first ones can't be compared."""
+    heads: list[str] = []
+    lines, apart = [], []
+    rows = {name: row["likelihood"][-1] for name, row in found.items() if row["likelihood"]}
+    for name, row in rows.items():
+        refusals = []
+        for head in heads:
+            try:
+                lines.append(_beside(head, rows[head], name, row))
+                break
+            except InputError as error:
+                refusals.append(f"{head} and {name}: {error}")
+        else:
+            heads.append(name)
+            apart += refusals
+    return [*lines, *apart]
+
+
+def _beside(first: str, head: dict[str, Any], name: str, row: dict[str, Any]) -> str:
+    """Which of two is the likelier; raises InputError where their protocols differ."""
     from pinxit.metrics.estimates import Protocol, comparable
 
-    names = [field.name for field in fields(Protocol)]
-    last = {name: row["likelihood"][-1] for name, row in found.items() if row["likelihood"]}
-    if len(last) < 2:
-        return []
-    (first, head), *others = last.items()
-    lines = []
-    for name, row in others:
-        a, b = (Protocol(**{key: each[key] for key in names}) for each in (head, row))
-        try:
-            notes = comparable(a, b)
-        except InputError as error:
-            lines.append(f"{first} and {name}: {error}")
-            continue
-        difference, error = row["nats"] - head["nats"], (row["error"] ** 2 + head["error"] ** 2) ** 0.5
-        better = name if difference < 0 else first
-        told = f"{better} is better by {abs(difference):.2f} nats" if abs(difference) > 2 * error else "not told apart"
-        lines.append(f"{first} and {name}: {told}" + (f" ({'; '.join(notes)})" if notes else ""))
-    return lines
+    a, b = (Protocol(**{field.name: each[field.name] for field in fields(Protocol)}) for each in (head, row))
+    notes = comparable(a, b)
+    difference, error = row["nats"] - head["nats"], (row["error"] ** 2 + head["error"] ** 2) ** 0.5
+    better = name if difference < 0 else first
+    told = f"{better} is better by {abs(difference):.2f} nats" if abs(difference) > 2 * error else "not told apart"
+    return f"{first} and {name}: {told}" + (f" ({'; '.join(notes)})" if notes else "")
 
 
-def _annealed(folder: Path, data: Any, chosen: options.Evaluate) -> dict[str, Any]:
+def _annealed(asked: Asked, chosen: options.Evaluate) -> dict[str, Any]:
     """AIS of a few test images with the gap of both chains; a generator gets Gaussian noise on its images."""
     from dataclasses import asdict
 
     from pinxit.metrics import ais, likelihood
-    from pinxit.training import from_pretrained
 
-    model: Any = from_pretrained(folder)
+    model, data = asked.model, asked.data
     observed = model if isinstance(model, ais.Observed) else ais.GaussianObservation(model, chosen.sigma)
     test = data.test() if isinstance(data, Splits) else None
     plan, progress = ais.Plan(), console.Progress()
     found = ais.annealed(
         observed, data if test is None else test, plan=plan, n=min(chosen.n, ANNEALED), seed=chosen.seed,
-        split="train" if test is None else "test", progress=lambda a, b: progress(f"{folder.name}: AIS, images", a, b),
+        split="train" if test is None else "test", progress=lambda a, b: progress(f"{asked.folder.name}: AIS, images", a, b),
     )  # fmt: skip
     gap = ais.bidirectional(observed, plan=plan, n=ANNEALED, seed=chosen.seed)
     return {"ais": likelihood.as_row(found), "bdmc": asdict(gap)}

@@ -196,6 +196,8 @@ class Judged(Config):
     """Folders of runs, or those written by save_pretrained."""
     images: tuple[Path, ...] = ()
     """Folders or zips of images, .npz or .npy files, from any software: judged by the same rule."""
+    convert: bool = False
+    """images: make them of the data's size and channels (Lanczos, centre crop), and say so; else others are refused."""
     data: str | None = None
     """The real samples; None is the data that the first run was trained on."""
     n: Annotated[int, tyro.conf.arg(aliases=("-n",))] = Field(10_000, ge=2)

@@ -63,7 +63,7 @@ def reconstruct(chosen: options.Reconstruct) -> None:
     from pinxit import viz
     from pinxit.core.rng import seeded
 
-    x = _held_out(chosen.folder, chosen.data, chosen.n, chosen.seed).images
+    x = _held_out(game, chosen, chosen.n).images
     with torch.no_grad(), seeded(chosen.seed):
         x_hat = game.reconstruct(x)
     _write(chosen.out, viz.pairs(x, x_hat))
@@ -79,7 +79,7 @@ def complete(chosen: options.Complete) -> None:
     from pinxit.core.rng import seeded
     from pinxit.viz.completions import completions
 
-    batch = _held_out(chosen.folder, chosen.data, chosen.n, chosen.seed)
+    batch = _held_out(game, chosen, chosen.n)
     x, known = batch.images, _known(chosen, batch.images)
     again, masks = x.repeat(chosen.draws, 1, 1, 1), known.repeat(chosen.draws, 1, 1)
     how = _painting(game, chosen.engine, chosen.folder)
@@ -102,7 +102,9 @@ def directions(chosen: options.Directions) -> None:
     data = shelf.data_of(chosen.folder, chosen.data)
     if game.spec.continuous or not _decodes(game):
         raise InputError(f"walks need a decoder of images, {chosen.folder} has none")
-    x, sheets = _held_out(chosen.folder, chosen.data, 4, chosen.seed).images, []
+    if not data.spec.classes:
+        raise InputError(f"a direction leads from other classes to one, and {data.name} has no labels: give --data that has")
+    x, sheets = _held_out(game, chosen, 4).images, []
     for label in chosen.classes or range(data.spec.classes):
         found = of_classes(game, data, label, seed=chosen.seed)
         console.say(str(found))
@@ -119,16 +121,19 @@ def _decodes(game: object) -> bool:
     return isinstance(game, Decodes)
 
 
-def _held_out(folder: Path, named: str | None, n: int, seed: int) -> Batch:
-    """Real images with their classes, of the test split where there is one."""
+def _held_out(game: AbstractGame, chosen: options.Reconstruct | options.Complete | options.Directions, n: int) -> Batch:
+    """Real images with their classes, of the test split where there is one, if they are like those the model was made for."""
     import torch
 
     from pinxit.core import protocols
 
-    real = shelf.data_of(folder, named)
+    real = shelf.data_of(chosen.folder, chosen.data)
     test = real.test() if isinstance(real, protocols.Splits) else None
     real = real if test is None else test
-    return real.batch(torch.randperm(len(real), generator=_generator(seed))[:n])
+    if (real.spec.shape, real.spec.levels) != (game.spec.shape, game.spec.levels):
+        got, made = (f"{s.channels}x{s.height}x{s.width} of {s.levels} levels" for s in (real.spec, game.spec))
+        raise InputError(f"samples of {real.name} are {got}, {chosen.folder} was made for {made}: give --data of that kind")
+    return real.batch(torch.randperm(len(real), generator=_generator(chosen.seed))[:n])
 
 
 def _known(chosen: options.Complete, x: Tensor) -> Tensor:
@@ -164,6 +169,8 @@ def _able(folder: Path, protocol: str, what: str) -> Any:
     game, wanted = from_pretrained(folder), getattr(protocols, protocol)
     if not isinstance(game, wanted):
         able = [other for other in systems.names() if _has(other, wanted)]
+        if name in able:
+            raise InputError(f"{folder} can't {what} as it was trained: other runs of {name} can, trained with --conditional")
         raise InputError(f"{name} can't {what}: {_those(able)} can")
     return game
 

@@ -88,6 +88,24 @@ def data_of(folder: Path, named: str | None = None) -> Data:
     return data.load(source, size=size, channels=shape["channels"], crop=own.crop, skip_bad=own.skip_bad)
 
 
+def unfinished(folder: Path) -> str | None:
+    """The round that a run has reached, `round 1,200`, if it is not complete; None for a complete run or a saved model."""
+    if (folder / "config.json").exists() or (folder / "model").exists():
+        return None
+    from pinxit.core import checkpoint
+
+    found = checkpoint.every(folder / "checkpoints")
+    return f"round {int(found[-1].name.rpartition('-')[2]):,}" if found else None
+
+
+def json_of(path: Path) -> Any:
+    """What a file beside a run holds; None where it is missing or damaged: it is nothing that a score depends on."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows in columns: wrapped to a terminal's width; in a pipe whole and without a rule."""
     from rich.box import SIMPLE_HEAD

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from pinxit import systems
 from pinxit.cli import console, options, shelf
 from pinxit.core import files
 from pinxit.core.errors import RunError
@@ -23,6 +24,8 @@ def suite(chosen: options.PlaySuite) -> None:
         )
         return
     declared = suites.load(chosen.name)
+    for run in declared.runs.values():
+        systems.load(run.system)  # an unknown one is named before anything is trained
     name = Path(chosen.name).stem
     folder = chosen.run or Path("runs") / "suites" / name
     todo = suites.jobs(declared, folder, chosen.only)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +19,18 @@ def said_aloud(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise RunError(
-            f"can't write {path}: {reason}; what was saved before is intact: make room or choose another --run"
-        ) from error
+        reason, room = error.strerror or str(error), "make room or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        raise RunError(f"can't write {path}: {reason}; what was saved before is intact: {room}choose another place") from error
+
+
+def probe(path: Path) -> None:
+    """Raise RunError now if `path` can't be written later: a folder, or in a folder that can't be made or written in."""
+    with said_aloud(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
 
 
 def write(path: Path, content: bytes | str) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from pinxit.core.errors import InputError, near
-from pinxit.core.protocols import Conditional, HasLatents, Likelihood
+from pinxit.core.protocols import Conditional, HasCodes, HasLatents, Likelihood, Weighs, ZeroSum
 from pinxit.evaluation.measures import MEASURES, Measure
 from pinxit.evaluation.scores import Score, Value
 
@@ -25,14 +25,23 @@ class Ability:
     Args:
         name: as the command line spells it.
         about: in words.
-        compute: (subject, judge) to scores; raises InputError where the model can't.
+        compute: (subject, judge) to scores, of a model that has it.
+        has: whether a model has it.
+        of: which models have, for who asks of others.
         features: whether it looks at samples through the judge's feature network.
     """
 
     name: str
     about: str
     compute: Callable[[Subject, Judge], list[Score]]
+    has: Callable[[Any], bool]
+    of: str
     features: bool = False
+
+    def check(self, subject: Subject) -> None:
+        """Raise InputError if the subject's model does not have it."""
+        if not self.has(subject.model):
+            raise InputError(f"{subject.name} can't be judged by `{self.name}`: it is for {self.of}")
 
 
 def labels(subject: Subject, judge: Judge) -> list[Score]:
@@ -40,8 +49,8 @@ def labels(subject: Subject, judge: Judge) -> list[Score]:
     from pinxit.metrics.classifier import lenet
     from pinxit.metrics.conditioning import label_accuracy
 
-    model, reader, start = conditional(subject, "labels"), lenet(judge.data), time.perf_counter()
-    found = label_accuracy(model, reader)
+    reader, start = lenet(judge.data), time.perf_counter()
+    found = label_accuracy(subject.model, reader)
     value = Value("label accuracy", found.accuracy, found.error, "higher")
     floor, chance = Value("label accuracy", reader.accuracy), {"chance": 1 / judge.spec.classes}
     return [Score(value, floor, chance, time.perf_counter() - start)]
@@ -52,9 +61,9 @@ def tstr(subject: Subject, judge: Judge) -> list[Score]:
     from pinxit.metrics.classifier import train_on_synthetic
     from pinxit.metrics.lenet import CHEAP
 
-    model, data = conditional(subject, "tstr"), judge.data
+    data = judge.data
     with torch.enable_grad():
-        found = train_on_synthetic(model, data, n=min(60_000, 6 * len(data)), protocol=CHEAP)
+        found = train_on_synthetic(subject.model, data, n=min(60_000, 6 * len(data)), protocol=CHEAP)
     controls = {"labels shuffled": found.shuffled}
     one = Value("TSTR", found.tstr, found.error, "higher", found.protocol)
     other = Value("TRTS", found.trts, None, "higher")
@@ -79,8 +88,6 @@ def path_length(subject: Subject, judge: Judge) -> list[Score]:
     """Perceptual path length in the judge's features (Karras et al. 2019)."""
     from pinxit.metrics.path_length import path_length as measured
 
-    if not isinstance(subject.model, HasLatents):
-        raise InputError(f"{subject.name} has no codes to walk between: metric `path-length` is for models that decode one")
     assert judge.network is not None
     start = time.perf_counter()
     found = measured(subject.model, judge.network)
@@ -97,20 +104,31 @@ def duality_gap(subject: Subject, judge: Judge) -> list[Score]:
     return [Score(Value("duality gap", found.gap, None, "lower", str(found)), seconds=time.perf_counter() - start)]
 
 
+def _is(*kinds: type) -> Callable[[Any], bool]:
+    return lambda model: isinstance(model, kinds)
+
+
+def _walks(model: Any) -> bool:
+    """Whether codes are of the prior alone: on a walk between classes the length would be that of the class."""
+    return isinstance(model, HasLatents) and not isinstance(model, (Conditional, HasCodes))
+
+
+CLASSES = "models that draw a given class: cgan, acgan, cvae and the like"
 ABILITIES = (
-    Ability("likelihood", "-log p(x) of the test split, exact or bounded", likelihood),
-    Ability("labels", "accuracy of the classes that were asked for", labels),
-    Ability("tstr", "train on synthetic, test on real, and the reverse; minutes", tstr),
-    Ability("path-length", "how far samples move in feature space as their code moves", path_length, features=True),
-    Ability("duality-gap", "what either player of a zero-sum GAN could still win", duality_gap),
-)
-
-
-def conditional(subject: Subject, metric: str) -> Conditional:
-    """The subject's model, if it draws given classes."""
-    if not isinstance(subject.model, Conditional):
-        raise InputError(f"{subject.name} draws no given classes: metric `{metric}` is for cgan, acgan, cvae and the like")
-    return subject.model
+    Ability(
+        "likelihood", "-log p(x) of the test split, exact or bounded", likelihood, _is(Likelihood, Weighs),
+        "models with an exact likelihood or a bound: pixel models and auto-encoders with a prior",
+    ),
+    Ability("labels", "accuracy of the classes that were asked for", labels, _is(Conditional), CLASSES),
+    Ability("tstr", "train on synthetic, test on real, and the reverse; minutes", tstr, _is(Conditional), CLASSES),
+    Ability(
+        "path-length", "how far samples move in feature space as their code moves", path_length, _walks,
+        "models that decode codes of a prior, without classes among them", features=True,
+    ),
+    Ability(
+        "duality-gap", "what either player of a zero-sum GAN could still win", duality_gap, _is(ZeroSum), "gan and dcgan",
+    ),
+)  # fmt: skip
 
 
 def told_apart(names: Sequence[str]) -> tuple[list[Measure], list[Ability]]:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from pinxit.core.errors import InputError
-from pinxit.core.protocols import Data, Samples, Splits
+from pinxit.core.game import AbstractGame
+from pinxit.core.protocols import Data, Likelihood, Samples, Splits, Weighs
 from pinxit.core.rng import seed_of
 from pinxit.core.spec import Spec
 from pinxit.evaluation import abilities, controls, measures
@@ -22,6 +23,7 @@ from pinxit.evaluation.scores import Evaluation, Score, Value
 from pinxit.metrics import extraction, features
 from pinxit.metrics.extraction import Source
 from pinxit.metrics.features.judge import LeNetFeatures
+from pinxit.metrics.features.protocol import Features
 from pinxit.metrics.features.sources import Watched
 
 SHOWN = 512
@@ -90,10 +92,7 @@ class Judge:
         names = tuple(metrics) or (measures.POINTS if self.spec.continuous else self._usual())
         self.measures, self.abilities = abilities.told_apart(names)
         self.with_controls = controls
-        told = lambda done, total: self.progress("classifier", done, total)  # noqa: E731
-        # What is asked of models alone may need no features, and no classifier that would take minutes to train.
-        seen = bool(self.measures) or any(ability.features for ability in self.abilities)
-        self.network = features.load(network or self._fitting(), data, weights=weights, progress=told) if seen else None
+        self._network, self._weights = network or self._fitting(), weights
         self._check()
 
     @staticmethod
@@ -104,6 +103,14 @@ class Judge:
     def _usual(self) -> tuple[str, ...]:
         names = measures.USUAL if self._has_classifier else tuple(name for name in measures.USUAL if name != "classes")
         return names if min(self.spec.height, self.spec.width) >= 16 else tuple(name for name in names if name != "ms-ssim")
+
+    @cached_property
+    def network(self) -> Features | None:
+        """The feature network; None where only models are asked, who need none and no classifier that takes minutes to train."""
+        if not self.measures and not any(ability.features for ability in self.abilities):
+            return None
+        told = lambda done, total: self.progress("classifier", done, total)  # noqa: E731
+        return features.load(self._network, self.data, weights=self._weights, progress=told)
 
     @property
     def _sees_classes(self) -> bool:
@@ -124,19 +131,35 @@ class Judge:
 
     def _check(self) -> None:
         for measure in self.measures:
-            if measure.needs == "classes" and self.classifier is None:
+            if self.n < measure.least:
+                raise InputError(f"metric `{measure.name}` of {self.n} samples: it takes at least {measure.least}; raise --n")
+            if measure.needs == "classes" and not self._reads_classes:
                 raise InputError(f"metric `{measure.name}` needs classes, {self.data.name} has no labels: leave it out")
-            if measure.needs == "modes" and not (self.spec.continuous or self.stacks is not None):
+            if measure.needs == "modes" and not (self.spec.continuous or self._stacked):
                 raise InputError(
                     f"metric `modes` counts those of points or stacked digits, not of {self.data.name}: leave it out"
                 )
+
+    @property
+    def _reads_classes(self) -> bool:
+        return self._has_classifier and self.spec.channels in (1, 3)
+
+    @property
+    def _stacked(self) -> bool:
+        return self.data.name.startswith("stacked-mnist")
+
+    def check(self, subjects: Sequence[Subject]) -> None:
+        """Raise InputError, before anything is computed, where a metric does not fit a subject."""
+        for ability in self.abilities:
+            for subject in subjects:
+                ability.check(subject)
 
     @cached_property
     def classifier(self) -> LeNetFeatures | None:
         """What tells the data's classes: the network itself where it is the data's classifier, else that classifier."""
         if isinstance(self.network, LeNetFeatures) and self.network.name == f"lenet:{self.data.name}":
             return self.network
-        if not self._has_classifier or self.spec.channels not in (1, 3):
+        if not self._reads_classes:
             return None
         found = features.load("lenet", self.data, progress=lambda a, b: self.progress("classifier", a, b))
         assert isinstance(found, LeNetFeatures)
@@ -145,7 +168,7 @@ class Judge:
     @cached_property
     def stacks(self) -> Callable[[Tensor], Tensor] | None:
         """The digit classifier, for stacked digits."""
-        if not self.data.name.startswith("stacked-mnist"):
+        if not self._stacked:
             return None
         from pinxit import data
         from pinxit.metrics.classifier import lenet
@@ -229,6 +252,7 @@ class Judge:
 
     def evaluate(self, subject: Subject) -> Evaluation:
         """Everything that the metrics say of a subject."""
+        self.check([subject])
         scores = []
         if self.measures:
             seen = self.seen(subject.source, subject.name)
@@ -255,7 +279,10 @@ class Judge:
 def of_model(model: Any, name: str, n: int, spec: Spec, *, seed: int = 0, **about: Any) -> Subject:
     """A trained model as a subject; raises InputError where it does not sample."""
     if not isinstance(model, Samples):
-        raise InputError(f"{name} draws no samples: judge it by `--likelihood`, or reconstructions by `pinxit reconstruct`")
+        other = "judge it by `--likelihood`" if isinstance(model, (Likelihood, Weighs)) else "see `pinxit reconstruct`"
+        raise InputError(f"{name} draws no samples: {other}")
+    if isinstance(model, AbstractGame) and model.spec.shape != spec.shape:
+        raise InputError(f"{name} makes samples of shape {model.spec.shape}, the data's are {spec.shape}: compare like with like")
     return Subject(name, extraction.SampleSource(model, n, spec, seed=seed, name=name), model, about, sampling_cost(model))
 
 

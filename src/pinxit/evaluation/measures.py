@@ -77,6 +77,7 @@ class Measure:
         needs: besides features: classes, every training sample, or modes that are known.
         images: how many of a set's images it looks at.
         floor: what the floor is the value of: training samples, or the half of the held-out samples that is not the null.
+        least: samples that it needs.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Measure:
     needs: Literal["", "classes", "train", "modes"] = ""
     images: Literal["none", "some", "all"] = "none"
     floor: Literal["train", "held-out"] = "train"
+    least: int = 2
 
 
 def generator(seed: int, name: str) -> torch.Generator:
@@ -254,7 +256,7 @@ MEASURES = (
     Measure("frechet", "Frechet distance of Gaussians fitted to features", frechet),
     Measure("frechet-infinity", "the same, extrapolated to infinitely many samples", frechet_infinity),
     Measure("kid", "squared MMD with a cubic kernel, unbiased", kid),
-    Measure("precision-recall", "precision, recall, density, coverage", precision_recall),
+    Measure("precision-recall", "precision, recall, density, coverage", precision_recall, least=6),
     Measure("prd", "precision against recall on clusters", prd),
     Measure("inception", "inception-style score", inception, needs="classes"),
     Measure("sliced", "sliced Wasserstein distance", sliced),

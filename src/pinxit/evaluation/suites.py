@@ -14,6 +14,7 @@ done again, so that a suite which was cut off goes on.
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import os
@@ -32,7 +33,7 @@ from pydantic import Field
 from pinxit.core import files
 from pinxit.core.config import Config, merge, read_file
 from pinxit.core.errors import InputError, RunError, near
-from pinxit.evaluation import scores
+from pinxit.evaluation import abilities, scores
 
 Measured = Mapping[str, Sequence[Mapping[str, float]]]
 EVALUATION, RESULT, DECLARED = "evaluation.json", "result.json", ".declared.json"
@@ -115,7 +116,7 @@ class Suite(Config):
     """The protocol in words."""
     data: str
     """What is learned."""
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
     """Every run is trained from each of them."""
     metrics: tuple[str, ...]
     """What is measured."""
@@ -145,6 +146,10 @@ class Job:
         """NAME-sSEED."""
         return f"{self.name}-s{self.seed}"
 
+    def beside(self, suffix: str) -> Path:
+        """The file of the folder's name and `suffix`; a name may hold dots."""
+        return self.folder.with_name(self.folder.name + suffix)
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -167,13 +172,17 @@ def load(name: str) -> Suite:
     if path.suffix in (".toml", ".yaml", ".json"):
         return checked(Suite.of(read_file(path), where=name), name)
     if name not in names():
-        raise InputError(f"unknown suite `{name}`: {near(name, names())}, or give a .toml file")
+        raise InputError(f"unknown suite `{name}`: {near(name, names())} A file of one's own ends in .toml")
     with resources.as_file(resources.files("pinxit.evaluation").joinpath("suites", f"{name}.toml")) as file:
         return checked(Suite.of(read_file(file), where=f"suite {name}"), name)
 
 
 def checked(suite: Suite, name: str) -> Suite:
-    """The suite, if its bars speak of runs that it has."""
+    """The suite, if its metrics and the runs that its bars speak of are there, and its runs' names can be folders'."""
+    abilities.told_apart(suite.metrics)
+    for run in suite.runs:
+        if "/" in run or run.startswith("."):
+            raise InputError(f"run `{run}` of {name}: its name is a folder's, so it can hold no slash and begin with no dot")
     for bar in suite.bars:
         for run in (*bar.runs, *(c.of_run for c in bar.conditions if c.of_run)):
             if run not in suite.runs:
@@ -197,7 +206,7 @@ def train_command(suite: Suite, job: Job, threads: int) -> list[str]:
         "config": config,
         "settings": {"accelerator": "cpu", "threads": threads, **suite.settings},
     }
-    path = job.folder.with_suffix(".json")
+    path = job.beside(".json")
     files.write(path, json.dumps(said, indent=1) + "\n")
     return ["train", job.run.system, "--config", str(path), "--run", str(job.folder)]
 
@@ -218,7 +227,7 @@ def declared(suite: Suite, job: Job) -> str:
 
 def done(suite: Suite, job: Job) -> bool:
     """Whether a job was trained and judged as it is declared now."""
-    path = job.folder.with_suffix(DECLARED)
+    path = job.beside(DECLARED)
     return (job.folder / EVALUATION).exists() and path.exists() and path.read_text() == declared(suite, job)
 
 
@@ -250,23 +259,28 @@ def conduct(suite: Suite, todo: Sequence[Job], *, processes: int, threads: int, 
 
 def _start(suite: Suite, job: Job, threads: int) -> subprocess.Popen[bytes]:
     (job.folder / EVALUATION).unlink(missing_ok=True)  # of another declaration, if there is one
-    files.write(job.folder.with_suffix(DECLARED), declared(suite, job))
+    files.write(job.beside(DECLARED), declared(suite, job))
     train, evaluate = train_command(suite, job, threads), evaluate_command(suite, job)
     both = f"import sys; from pinxit.cli import main; sys.exit(main({train!r}) or main({evaluate!r}))"
-    with job.folder.with_suffix(".log").open("ab") as log:
+    with job.beside(".log").open("ab") as log:
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         return subprocess.Popen([sys.executable, "-c", both], env=environment, stdout=log, stderr=log)
 
 
 def found(job: Job) -> dict[str, float]:
-    """Every number that is known of a job, by name."""
-    (evaluation,) = scores.read(job.folder / EVALUATION)
+    """Every number that is known of a job, by name; raises RunError where its files were damaged or removed since."""
+    try:
+        (evaluation,) = scores.read(job.folder / EVALUATION)
+        lines = (job.folder / "metrics.jsonl").read_text().splitlines()
+        last = json.loads(lines[-1]) if lines else {}
+    except (OSError, ValueError, InputError):
+        raise RunError(
+            f"{job.folder} has no evaluation that can be read: remove the folder, and the same command plays that run again"
+        ) from None
     numbers = {score.name: score.value.value for score in evaluation.scores}
     for score in evaluation.scores:
         numbers |= {f"{score.name}/{control}": value for control, value in score.controls.items()}
         numbers |= {} if score.floor is None else {f"{score.name}/floor": score.floor.value}
-    lines = (job.folder / "metrics.jsonl").read_text().splitlines()
-    last = json.loads(lines[-1]) if lines else {}
     return numbers | {f"log/{key}": float(value) for key, value in last.items() if isinstance(value, (int, float))}
 
 
@@ -313,7 +327,10 @@ def _unit(condition: Condition, seed: Mapping[str, float], run: str, measured: M
 
 def _number(values: Mapping[str, float], metric: str, where: str) -> float:
     if metric not in values:
-        raise RunError(f"`{metric}` was not measured of {where}: {near(metric, list(values))}")
+        likely = difflib.get_close_matches(metric, values, n=3, cutoff=0.4)
+        raise RunError(
+            f"`{metric}` was not measured of {where}: its evaluation has {', '.join(likely or sorted(values)[:8])} and others"
+        )
     return values[metric]
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from pinxit.core import bits
 from pinxit.core.errors import InputError
-from pinxit.core.protocols import ConditionalBound, Data, HasLatents
+from pinxit.core.protocols import Conditional, ConditionalBound, Data, HasCodes, HasLatents
 from pinxit.core.rng import normal, seed_of
 from pinxit.losses.likelihood import gaussian_log_prob
 from pinxit.metrics.estimates import Estimate, estimated
@@ -76,8 +76,10 @@ class GaussianObservation:
     def __init__(self, game: HasLatents, sigma: float) -> None:
         if not sigma > 0:
             raise InputError(f"`sigma` is {sigma}: it must be > 0, in units of pixels in [-1, 1]")
-        z = game.latents(512, generator=torch.Generator().manual_seed(0))
-        if z.abs().max() <= 1 or abs(float(z.var()) - 1) > 0.2:
+        if isinstance(game, (Conditional, HasCodes)):
+            raise InputError("annealing moves through codes of N(0, I), and this model's hold a class or a code besides")
+        z = game.latents(2048, generator=torch.Generator().manual_seed(0))
+        if z.abs().max() <= 1 or float((z.var(0) - 1).abs().max()) > 0.25:  # eight standard errors of a variance
             raise InputError("annealing starts from N(0, I), and this model's prior is another: train it with --prior normal")
         self.game, self.sigma = game, sigma
 

@@ -239,15 +239,16 @@ def folder(source: Any, spec: Spec | None = None, *, convert: bool = False, spli
         return DataSource(loading.load(source, split=split, stream=stream))
     try:
         data = loading.load(source, split=split, stream=stream)
-    except InputError:
+    except InputError as error:
         if not convert:
-            raise
+            said, several, _ = str(error).partition("; give one to scale")
+            raise (InputError(f"{said}; make them alike, or let them be made so (--convert)") if several else error) from None
         data = None  # of several sizes, or bad in a way that the second attempt tells
     if data is not None and data.spec.shape == spec.shape:
         return DataSource(data)
     if not convert:
         got, want = shown(data.spec.shape), shown(spec.shape)  # type: ignore[union-attr]
-        raise InputError(f"images in {source} are {got}, the data's {want}: make them alike, or ask for it with convert=True")
+        raise InputError(f"images in {source} are {got}, the data's {want}: make them alike, or let them be made so (--convert)")
     before = "several sizes" if data is None else shown(data.spec.shape)
     data = loading.load(source, split=split, stream=stream, size=(spec.height, spec.width), channels=spec.channels)
     return DataSource(data, note=f", made {shown(spec.shape)} of {before} (Lanczos, centre crop; luma of ITU-R 601)")
