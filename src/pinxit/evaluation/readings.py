@@ -7,10 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pinxit.evaluation.scores import Evaluation, Value, differences
-
-SIGMAS = 3.0
-"""A difference counts that is more than this many standard errors; among a dozen metrics two would be met by chance."""
+from pinxit.evaluation.scores import SIGMAS, Evaluation, Value, differences
 
 
 @dataclass(frozen=True)

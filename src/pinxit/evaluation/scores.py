@@ -13,6 +13,8 @@ from pinxit.core import files
 from pinxit.core.errors import InputError
 
 FORMAT = 1
+SIGMAS = 3.0
+"""A difference counts that is more than this many standard errors; among a dozen metrics two would be met by chance."""
 Better = Literal["lower", "higher", "floor"]
 
 
@@ -60,14 +62,9 @@ class Score:
     def note(self) -> str:
         """What must be known of it; that its error exceeds its distance from the floor, where that is so."""
         notes = [self.value.note] if self.value.note else []
-        if self.floor is not None and (sigma := spread(self.value, self.floor)) and self.at_floor(sigma):
-            notes.append("not told from real samples")
+        if self.floor is not None and (sigma := spread(self.value, self.floor)):
+            notes += ["not told from real samples"] if abs(self.value.value - self.floor.value) <= SIGMAS * sigma else []
         return "; ".join(notes)
-
-    def at_floor(self, sigma: float) -> bool:
-        """Whether the distance from the floor is within two standard errors."""
-        assert self.floor is not None
-        return abs(self.value.value - self.floor.value) <= 2 * sigma
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,6 @@ def path_length(model: HasLatents, features: Features, *, n: int = 2000, epsilon
 
 
 def _mean(lengths: Tensor, name: str) -> PathLength:
-    n = len(lengths)
-    low, high = lengths.quantile(torch.tensor([0.01, 0.99], dtype=lengths.dtype))
-    inner = lengths[(lengths >= low) & (lengths <= high)]
+    n, cut = len(lengths), len(lengths) // 100
+    inner = lengths.sort().values[cut : n - cut]
     return PathLength(float(lengths.mean()), float(lengths.std()) / n**0.5, float(inner.mean()), n, name)
