@@ -177,6 +177,13 @@ def paint(
     Returns:
         (n, c, h, w) of exact levels where pixels were unknown.
     """
+    if x.device.type == "mps":  # which has no float64 to decide ties in
+        elsewhere = [None if part is None else part.cpu() for part in (known, labels)]
+        painted = paint(
+            copy.deepcopy(network).cpu(), output, x.cpu(), elsewhere[0], labels=elsewhere[1], generator=generator, engine=engine,
+            progress=progress, memory=memory,
+        )  # fmt: skip
+        return painted.to(x.device)
     n, c, h, w = x.shape
     known = mask_of(known, x)
     place = x.device if generator is None else generator.device
