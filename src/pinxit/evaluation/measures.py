@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -17,13 +18,17 @@ from torch import Tensor
 from pinxit.core.rng import seed_of
 from pinxit.evaluation.scores import Value
 
+if TYPE_CHECKING:
+    from pinxit.metrics.kernel import KernelDistance
+    from pinxit.metrics.precision_recall import Neighbourhoods
+
 REPEATS = 10
 """Bootstrap repeats of a distance that has no error of its own."""
 EXACT = 1000
 """Samples of which the exact transport distance is taken."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Seen:
     """A set of samples as metrics see it.
 
@@ -42,7 +47,7 @@ class Seen:
         return Seen(self.features[rows], self.images, None if self.probabilities is None else self.probabilities[rows])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Real:
     """What samples are held against.
 
@@ -118,18 +123,14 @@ def frechet_infinity(x: Seen, real: Real, seed: int) -> list[Value]:
 
 def kid(x: Seen, real: Real, seed: int) -> list[Value]:
     """Binkowski et al. 2018, from all samples at once."""
-    from pinxit.metrics.kernel import kernel_distance
-
-    found = kernel_distance(x.features, real.reference.features)
+    found, _ = _pairwise(x, real)
     return [Value("kernel distance", found.value, found.standard_error, "lower")]
 
 
 def precision_recall(x: Seen, real: Real, seed: int) -> list[Value]:
     """Kynkaanniemi et al. 2019 with k = 3; Naeem et al. 2020 with k = 5. The errors are binomial."""
-    from pinxit.metrics.precision_recall import neighbourhoods
-
     n, m = len(x.features), len(real.reference.features)
-    found = neighbourhoods(real.reference.features, x.features)
+    _, found = _pairwise(x, real)
     pr, dc = found.precision_recall, found.density_coverage
     return [
         Value("precision", pr.precision, _binomial(pr.precision, n), "higher"),
@@ -270,6 +271,14 @@ MEASURES = (
 )
 USUAL = ("frechet", "kid", "precision-recall", "classes", "ms-ssim", "memorisation")
 POINTS = ("modes", "sliced", "precision-recall")
+
+
+@lru_cache(maxsize=1)
+def _pairwise(x: Seen, real: Real) -> tuple[KernelDistance, Neighbourhoods]:
+    """What the two metrics of pairs share, for whichever is asked first: equal only where the very same tensors are meant."""
+    from pinxit.metrics.pairwise import kernel_and_neighbourhoods
+
+    return kernel_and_neighbourhoods(real.reference.features, x.features)
 
 
 def _counts(x: Seen) -> Tensor:

@@ -13,7 +13,8 @@ rows are at equal distances, and no comparison is decided by rounding.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -63,7 +64,7 @@ class Pairs:
     def __init__(self, x: Float[Tensor, "n d"], y: Float[Tensor, "m d"] | None = None) -> None:
         self.x, self.y, self.same = x, x if y is None else y, y is None
         self.plain = x.shape[1] <= PLAIN
-        centre = _mean(self.y)
+        centre = self._centre = _mean(self.y)
         norms = [_squares(rows, centre) for rows in ((self.x,) if self.same else (self.x, self.y))]
         greatest = max((float(n.max()) for n in norms if len(n)), default=0.0)
         # So that no square leaves the range of float32; a power of two rounds nothing.
@@ -83,6 +84,26 @@ class Pairs:
             return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").square_().mul_(self.scale**2)
         tile = torch.addmm(self._bounds[-1][columns].float(), self._rows[0][rows], self._rows[-1][columns].T, alpha=-2)
         return tile.add_(self._bounds[0][rows].float()[:, None])
+
+    def products(self, rows: slice, columns: slice, low: Float[Tensor, "r c"]) -> Float[Tensor, "r c"]:
+        """The inner products <x, y> of a tile, from its lower bounds: no second matrix product.
+
+        <x, y> = (|x - c|^2 + |y - c|^2 - |x - y|^2) / 2 + <x, c> + <y, c> - |c|^2
+        """
+        if self.plain:
+            return wide(self.x[rows]) @ wide(self.y[columns]).T
+        across, down = self._sides[0][rows], self._sides[-1][columns]
+        return torch.add(across[:, None] + down, low, alpha=-self.unit / 2)
+
+    @cached_property
+    def _sides(self) -> list[Tensor]:
+        """What rows and columns add to an inner product, in float32."""
+        half = self._centre.square().sum() / 2
+        sets = (self.x,) if self.same else (self.x, self.y)
+        return [
+            (bound * self.unit / 2 + torch.cat([wide(part) @ self._centre for part in rows.split(BLOCK)]) - half).float()
+            for rows, bound in zip(sets, self._bounds, strict=True)
+        ]
 
     def tiles(self, block: int = BLOCK) -> Iterator[tuple[slice, slice, Float[Tensor, "r c"]]]:
         """Every pair once: rows, columns and their lower bounds; of `x` with itself the tiles on and above the diagonal."""
@@ -123,12 +144,16 @@ class Pairs:
         return value
 
 
+Seen = Callable[[Pairs, slice, slice, Tensor], None]
+"""What looks at a tile in passing: pairs, rows, columns and their lower bounds, which it must not change."""
+
+
 def above(threshold: Float[Tensor, "*shape"], like: Float[Tensor, "r c"]) -> Float[Tensor, "*shape"]:
     """`threshold` rounded up to the precision of a tile, so that a lower bound above it is above the threshold itself."""
     return torch.nextafter(threshold.to(like.dtype), threshold.new_tensor(math.inf, dtype=like.dtype))
 
 
-def kth_nearest(x: Float[Tensor, "n d"], k: int, *, block: int = BLOCK) -> Float[Tensor, "n k"]:
+def kth_nearest(x: Float[Tensor, "n d"], k: int, *, block: int = BLOCK, seen: Seen | None = None) -> Float[Tensor, "n k"]:
     """Squared distances of each row to its 1st to k-th nearest other rows, ascending: each pair is looked at once.
 
     The k-th is the (k + 1)-th smallest of all, the row itself included; a copy of the row is an other row, at distance 0.
@@ -137,6 +162,7 @@ def kth_nearest(x: Float[Tensor, "n d"], k: int, *, block: int = BLOCK) -> Float
         x: rows, more than k.
         k: neighbours, >= 1.
         block: side of a tile.
+        seen: called with every tile.
 
     Raises:
         InputError: too few rows.
@@ -145,6 +171,8 @@ def kth_nearest(x: Float[Tensor, "n d"], k: int, *, block: int = BLOCK) -> Float
         raise InputError(f"`k` is {k} with {len(x)} samples: it must be in [1, {len(x) - 1}]")
     pairs, best = Pairs(x), _Best(len(x), k, x)
     for rows, columns, low in pairs.tiles(block):
+        if seen is not None:
+            seen(pairs, rows, columns, low)
         if rows == columns:
             low.fill_diagonal_(math.inf)
         best.offer(rows, columns.start, low)

@@ -17,6 +17,8 @@ from torch import Tensor
 from pinxit.core.errors import InputError
 from pinxit.metrics.distances import BLOCK, checked, wide
 
+PANEL = 256
+"""Rows of a covariance that are computed together."""
 POINTS = 15
 """Sizes that are extrapolated from, as in the paper."""
 
@@ -59,7 +61,9 @@ def moments(features: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " d"], Float[
     covariance = mean.new_zeros(len(mean), len(mean))
     for part in features.split(BLOCK):
         rows = wide(part) - mean
-        covariance.addmm_(rows.T, rows)
+        for first in range(0, len(mean), PANEL):  # on and above the diagonal, as the rest mirrors it
+            covariance[first : first + PANEL, first:].addmm_(rows[:, first : first + PANEL].T, rows[:, first:])
+    covariance = covariance.triu() + covariance.triu(1).T
     return mean, covariance / (len(features) - 1)
 
 

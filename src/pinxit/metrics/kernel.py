@@ -69,8 +69,12 @@ def kernel_distance(x: Float[Tensor, "n d"], y: Float[Tensor, "m e"]) -> KernelD
         InputError: different dimensions, fewer than three rows, or numbers that are not finite.
     """
     checked(x, y, least=3)
-    n, m = len(x), len(y)
-    xx, yy, xy = _sums(x, None), _sums(y, None), _sums(x, y)
+    return of_sums(_sums(x, None), _sums(y, None), _sums(x, y))
+
+
+def of_sums(xx: Sums, yy: Sums, xy: Sums) -> KernelDistance:
+    """The unbiased squared MMD of three kernel matrices: see `kernel_distance`."""
+    n, m = len(xy.rows), len(xy.columns)
     value = xx.total / (n * (n - 1)) + yy.total / (m * (m - 1)) - 2 * xy.total / (n * m)
     a, b = xx.rows / (n - 1) - xy.rows / m, yy.rows / (m - 1) - xy.columns / n
     second = 2 * xx.centred() / n**2 + 2 * yy.centred() / m**2 + 4 * xy.centred() / (n * m)
@@ -128,18 +132,38 @@ def _total(k: Tensor) -> Tensor:
     return k.sum(dtype=wide(k[:0]).dtype)
 
 
-@dataclass(frozen=True)
-class _Sums:
-    """What is kept of a kernel matrix."""
+class Sums:
+    """What is kept of a kernel matrix, tile by tile.
 
-    rows: Tensor
-    columns: Tensor
-    squares: Tensor
-    per_row: int
-    per_column: int
+    Args:
+        n: rows.
+        m: columns; None for a set with itself, which leaves out the diagonal and is given the tiles on and above it.
+        like: says where.
+    """
+
+    def __init__(self, n: int, m: int | None, like: Tensor) -> None:
+        zeros = wide(like[:0]).new_zeros
+        self.same, columns = m is None, n if m is None else m
+        self.rows, self.columns, self.squares = zeros(n), zeros(columns), zeros(())
+        self.per_row, self.per_column = (n - 1, n - 1) if self.same else (columns, n)
+
+    def add(self, rows: slice, columns: slice, k: Float[Tensor, "r c"]) -> None:
+        """Take in a tile, which may be changed."""
+        if self.same and rows.start == columns.start:
+            k.fill_diagonal_(0)
+        dtype = self.rows.dtype
+        across, down, square = k.sum(1, dtype=dtype), k.sum(0, dtype=dtype), k.square().sum(dtype=dtype)
+        self.rows[rows] += across
+        self.columns[columns] += down
+        if self.same and rows.start != columns.start:  # the same tile once more, below the diagonal
+            self.rows[columns] += down
+            self.columns[rows] += across
+            square = 2 * square
+        self.squares += square
 
     @property
     def total(self) -> Tensor:
+        """The sum of k."""
         return self.rows.sum()
 
     def centred(self) -> Tensor:
@@ -149,22 +173,12 @@ class _Sums:
         return (self.squares / pairs - r.square().mean() - c.square().mean() + mean.square()).clamp(min=0)
 
 
-def _sums(x: Tensor, y: Tensor | None) -> _Sums:
-    """Sums of k(x, y); of x with itself without the diagonal, from the tiles on and above it."""
+def _sums(x: Tensor, y: Tensor | None) -> Sums:
+    """Sums of k(x, y); of x with itself without the diagonal."""
     other = x if y is None else y
-    n, m = len(x), len(other)
-    rows, columns, squares = wide(x[:0, 0]).new_zeros(n), wide(x[:0, 0]).new_zeros(m), wide(x[:0, 0]).new_zeros(())
-    for i in range(0, n, BLOCK):
-        for j in range(i if y is None else 0, m, BLOCK):
-            k = polynomial_kernel(x[i : i + BLOCK], other[j : j + BLOCK])
-            if y is None and i == j:
-                k.fill_diagonal_(0)
-            across, down, square = k.sum(1, dtype=rows.dtype), k.sum(0, dtype=rows.dtype), k.square().sum(dtype=rows.dtype)
-            rows[i : i + BLOCK] += across
-            columns[j : j + BLOCK] += down
-            if y is None and i != j:  # the same tile once more, below the diagonal
-                rows[j : j + BLOCK] += down
-                columns[i : i + BLOCK] += across
-                square = 2 * square
-            squares += square
-    return _Sums(rows, columns, squares, n - 1, n - 1) if y is None else _Sums(rows, columns, squares, m, n)
+    found = Sums(len(x), None if y is None else len(y), x)
+    for i in range(0, len(x), BLOCK):
+        for j in range(i if y is None else 0, len(other), BLOCK):
+            rows, columns = slice(i, i + BLOCK), slice(j, j + BLOCK)
+            found.add(rows, columns, polynomial_kernel(x[rows], other[columns]))
+    return found

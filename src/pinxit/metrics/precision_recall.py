@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pinxit.metrics.distances import BLOCK, Pairs, above, checked, kth_nearest
+from pinxit.metrics.distances import BLOCK, Pairs, Seen, above, checked, kth_nearest
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,13 @@ class Neighbourhoods:
 
 
 def neighbourhoods(
-    real: Float[Tensor, "n d"], generated: Float[Tensor, "m e"], *, k: int = 3, k_density: int = 5, block: int = BLOCK
+    real: Float[Tensor, "n d"],
+    generated: Float[Tensor, "m e"],
+    *,
+    k: int = 3,
+    k_density: int = 5,
+    block: int = BLOCK,
+    seen: tuple[Seen | None, Seen | None, Seen | None] = (None, None, None),
 ) -> Neighbourhoods:
     """Improved precision and recall, and density and coverage.
 
@@ -77,20 +83,24 @@ def neighbourhoods(
         k: neighbours for precision and recall.
         k_density: neighbours for density and coverage.
         block: side of a tile: memory is the features once more, and a few of these.
+        seen: called with every tile of the real ones, of the generated ones, and between them.
 
     Raises:
         InputError: different dimensions, too few rows, or numbers that are not finite.
     """
     checked(real, generated)
     n, m = len(real), len(generated)
-    own = kth_nearest(real, max(k, k_density), block=block)
-    closed, opened, others = own[:, k - 1], own[:, k_density - 1], kth_nearest(generated, k, block=block)[:, k - 1]
+    own = kth_nearest(real, max(k, k_density), block=block, seen=seen[0])
+    others = kth_nearest(generated, k, block=block, seen=seen[1])[:, k - 1]
+    closed, opened = own[:, k - 1], own[:, k_density - 1]
     pairs = Pairs(real, generated)
     closed, opened, others = (radius / pairs.unit for radius in (closed, opened, others))
     precise, recalled, covered = (torch.zeros(size, dtype=torch.bool, device=real.device) for size in (m, n, n))
     balls = torch.zeros(m, dtype=torch.float64, device=real.device)
     widest = torch.maximum(closed, opened)
     for rows, columns, low in pairs.tiles(block):
+        if seen[2] is not None:
+            seen[2](pairs, rows, columns, low)
         near = (low <= above(widest[rows], low)[:, None]).logical_or_(low <= above(others[columns], low))
         i, j = near.nonzero(as_tuple=True)
         bound = low[i, j]
@@ -101,13 +111,18 @@ def neighbourhoods(
         inside = squared < opened[i]
         covered[i[inside]] = True
         balls += j[inside].bincount(minlength=m)
-    total, squares = float(balls.sum()), float(balls.square().sum())  # whole numbers: the order of samples changes nothing
-    error = math.sqrt((squares - total**2 / m) / (m * max(m - 1, 1))) / k_density
     precision, recall, coverage = (float(found.double().mean()) for found in (precise, recalled, covered))
+    expected = expected_coverage(n, m, k_density)
     return Neighbourhoods(
-        PrecisionRecall(precision, recall, k),
-        DensityCoverage(total / (k_density * m), error, coverage, expected_coverage(n, m, k_density), k_density),
+        PrecisionRecall(precision, recall, k), DensityCoverage(*_density(balls, k_density), coverage, expected, k_density)
     )
+
+
+def _density(balls: Float[Tensor, " m"], k: int) -> tuple[float, float]:
+    """The mean of the real balls around each generated sample over k, and its standard error."""
+    m = len(balls)
+    total, squares = float(balls.sum()), float(balls.square().sum())  # whole numbers: the order of samples changes nothing
+    return total / (k * m), math.sqrt((squares - total**2 / m) / (m * max(m - 1, 1))) / k
 
 
 def precision_recall(real: Float[Tensor, "n d"], generated: Float[Tensor, "m e"], *, k: int = 3) -> PrecisionRecall:

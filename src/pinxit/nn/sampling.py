@@ -17,7 +17,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -178,12 +178,10 @@ def paint(
         (n, c, h, w) of exact levels where pixels were unknown.
     """
     if x.device.type == "mps":  # which has no float64 to decide ties in
-        elsewhere = [None if part is None else part.cpu() for part in (known, labels)]
-        painted = paint(
-            copy.deepcopy(network).cpu(), output, x.cpu(), elsewhere[0], labels=elsewhere[1], generator=generator, engine=engine,
-            progress=progress, memory=memory,
-        )  # fmt: skip
-        return painted.to(x.device)
+        known, labels = (None if part is None else part.cpu() for part in (known, labels))
+        there = copy.deepcopy(network).cpu()
+        how: dict[str, Any] = {"labels": labels, "generator": generator, "engine": engine, "progress": progress, "memory": memory}
+        return paint(there, output, x.cpu(), known, **how).to(x.device)
     n, c, h, w = x.shape
     known = mask_of(known, x)
     place = x.device if generator is None else generator.device
