@@ -151,8 +151,8 @@ class Sums:
         """Take in a tile, which may be changed."""
         if self.same and rows.start == columns.start:
             k.fill_diagonal_(0)
-        dtype = self.rows.dtype
-        across, down, square = k.sum(1, dtype=dtype), k.sum(0, dtype=dtype), k.square().sum(dtype=dtype)
+        k = wide(k)
+        across, down, square = k.sum(1), k.sum(0), torch.dot(k.flatten(), k.flatten())
         self.rows[rows] += across
         self.columns[columns] += down
         if self.same and rows.start != columns.start:  # the same tile once more, below the diagonal
