@@ -21,13 +21,13 @@ RUNS = (
 
 
 def measure(model: Any, real: Any, run: Run) -> Measured:
-    """L_1 to L_5000 of 1,000 test images and the exact likelihood of all 10,000, with their protocol; of a CVAE its TSTR."""
+    """L_1 to L_5000 or the exact likelihood, with their protocol, of all test images or 1,000; of a CVAE its TSTR."""
     import torch
 
     from pinxit.metrics import likelihood
 
-    exact = run.system in ("pixelcnn", "pixelrnn")
-    found = likelihood.report(model, real, k=SAMPLES, n=0 if exact else IMAGES)
+    of_all = run.system in ("pixelcnn", "pixelrnn") or run.preset == "iwae"
+    found = likelihood.report(model, real, k=SAMPLES, n=0 if of_all else IMAGES)
     last = found["likelihood"][-1]
     measured: Measured = {"nats": round(last["nats"], 3), "error": round(last["error"], 3), **found}
     if run.system == "cvae":
@@ -49,15 +49,16 @@ def bars(results: list[Measured]) -> list[Bar]:
         Bar("NLL-1 VAE, 10 minutes", "<= 95 nats", nats["vae"], nats["vae"] <= 95),
         Bar(
             "VAE within an hour",
-            "one layer, L_5000 <= 88.5 nats (8 of the 60 minutes were used)",
-            nats["vae"],
-            nats["vae"] <= 88.5,
+            "one layer, L_5000 <= 88.5 nats",
+            nats["iwae"],
+            nats["iwae"] <= 88.5,
         ),
         Bar("NLL-3 Fashion", "> 190 and <= 236 nats", nats["vae-fashion"], 190 < nats["vae-fashion"] <= 236),
         Bar("NLL-6 CVAE", "conditional NLL <= the VAE's - 0.5", round(gain, 3), gain >= 0.5),
-        Bar("NLL-4 PixelCNN", "h = 16, within an hour: <= 86 nats", nats["pixelcnn"], nats["pixelcnn"] <= 86),
+        Bar("NLL-4 PixelCNN", "h = 16, gated, within an hour: <= 86 nats", nats["gated"], nats["gated"] <= 86),
+        Bar("PixelCNN, plain", "h = 16, within half an hour: <= 86 nats", nats["pixelcnn"], nats["pixelcnn"] <= 86),
         Bar("Diagonal BiLSTM", "within an hour: <= 87 nats", nats["diagonal"], nats["diagonal"] <= 87),
-        Bar("order of the paper", "diagonal <= row <= pixelcnn; the row layer saw a fifth of the images", order, _paper(order)),
+        Bar("order of the paper", "diagonal <= row <= pixelcnn (plain), half an hour of one thread each", order, _paper(order)),
     ]
 
 
@@ -68,10 +69,10 @@ def _paper(order: list[str]) -> bool:
 EXPERIMENT = Experiment(
     "likelihood",
     f"""Dynamically binarised MNIST (60,000 training images, bits drawn anew each time) and Fashion-MNIST; one thread a run;
-    averaged weights. VAE and CVAE: 784-200-200-50, tanh; L_{SAMPLES} of {IMAGES} test images chosen by the seed. Pixel
-    models: exact likelihood of all 10,000 test images, their bits drawn once. The presets say the rest. The seconds are of a
-    machine with up to six other jobs: in CPU time VAE and CVAE took some 6 minutes, PixelCNN and the diagonal layer some 30
-    each, the row layer 9.""",
+    averaged weights. VAE and CVAE: 784-200-200-50, tanh; L_{SAMPLES} of {IMAGES} test images chosen by the seed, of the `iwae`
+    preset (k = 5) of all 10,000. Pixel models: exact likelihood of all 10,000 test images, their bits drawn once. The presets
+    say the rest. The seconds are of a machine with up to six other jobs: in CPU time VAE and CVAE took some 6 minutes, `iwae` 45,
+    PixelCNN and the diagonal layer some 30 each, the row layer 28, the gated PixelCNN 22.""",
     RUNS,
     measure,
     bars,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ LONGEST = 60
 def text() -> str:
     """The whole page."""
     found = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
-    return HEAD + "".join(section(result) for result in found if "experiment" in result)
+    suites = "".join(suite_section(result) for result in found if "suite" in result)
+    return HEAD + "".join(section(result) for result in found if "experiment" in result) + suites
 
 
 def section(result: Measured) -> str:
@@ -49,6 +51,32 @@ def section(result: Measured) -> str:
     runs = [["run", *columns], *([run["run"], *(plain(run.get(key)) for key in columns)] for run in result["runs"])]
     head = f"\n## {result['experiment']}\n\n{result['protocol']}\n\n`{result['command']}` ({machine})\n\n"
     return f"{head}{table(bars)}\n{table(runs)}"
+
+
+def suite_section(result: Measured) -> str:
+    """One suite: its bars, and each metric's mean over the seeds with the scatter of the seeds behind it."""
+    bars = [["bar", "asked", "measured", ""]]
+    bars += [[bar["bar"], bar["asked"], bar["measured"], "holds" if bar["holds"] else "**missed**"] for bar in result["bars"]]
+    named: dict[str, list[Measured]] = {}
+    for run in result["runs"]:
+        named.setdefault(run["run"].rpartition("-s")[0], []).append(run)
+    metrics = [key for key, value in result["runs"][0].items() if "/" not in key and not isinstance(value, str)]
+    rows = [["run", *metrics]]
+    rows += [[name, *(over_seeds([run[key] for run in runs]) for key in metrics)] for name, runs in named.items()]
+    floors = [result["runs"][0].get(f"{key}/floor") for key in metrics]
+    rows.append(["floor: real samples", *(plain(value) for value in floors)])
+    seeds = len(next(iter(named.values())))
+    head = f"\n## Suite {result['suite']}\n\n{result['about']}\n\n`{result['command']}` (torch {result['torch']})\n\n"
+    told = f"\nMeans over {seeds} seeds, ± their standard deviation.\n\n"
+    return f"{head}{table(bars)}{told}{table(rows)}"
+
+
+def over_seeds(values: list[float | None]) -> str:
+    """Mean and standard deviation over seeds."""
+    there = [value for value in values if value is not None]
+    if len(there) < 2:
+        return plain(there[0]) if there else ""
+    return f"{statistics.fmean(there):.4g} ± {statistics.stdev(there):.2g}"
 
 
 def shown(key: str, value: Any) -> bool:
