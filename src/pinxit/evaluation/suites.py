@@ -293,7 +293,8 @@ def _verdict(bar: Bar, measured: Measured) -> Verdict:
     held = {run: _holds(bar, run, measured) for run in bar.runs}
     told = []
     for run in bar.runs:
-        values = [f"{c.metric} {_listed([_number(seed, c.metric, run) for seed in measured[run]])}" for c in bar.conditions]
+        asked_of = dict.fromkeys(c.metric for c in bar.conditions)
+        values = [f"{metric} {_listed([_number(seed, metric, run) for seed in measured[run]])}" for metric in asked_of]
         told.append(f"{run}: {', '.join(values)}")
     which = f"{'any' if bar.any_of_them else 'all'} of {', '.join(bar.runs)}: " if len(bar.runs) > 1 else ""
     asked = f"{which}{bar.over} seed, {' and '.join(map(str, bar.conditions))}"
