@@ -1,12 +1,14 @@
 """Suites: every file is sound, a bar holds exactly where it should, and a suite is played to its table and not played twice."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from pinxit import systems
-from pinxit.core.errors import InputError, RunError
+from pinxit.core.errors import InputError, Interrupted, RunError
 from pinxit.evaluation import abilities, suites
 from pinxit.evaluation.suites import Bar, Condition, Suite
 
@@ -129,6 +131,20 @@ def test_an_evaluation_that_was_damaged_since_is_named(tmp_path):
             (job.folder / suites.EVALUATION).write_text(content)
         with pytest.raises(RunError, match="a-s0 has no evaluation that can be read: remove the folder"):
             suites.found(job)
+
+
+def test_stopped_itself_a_suite_stops_its_runs(tmp_path, monkeypatch):
+    suite = Suite.of({"about": "", "data": "ring", "seeds": [0], "metrics": ["modes"], "runs": {"a": {"system": "gan"}}})
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+
+    def stop(seconds):
+        raise Interrupted("stopped", 15)
+
+    monkeypatch.setattr(suites, "_start", lambda *_: child)
+    monkeypatch.setattr(suites.time, "sleep", stop)
+    with pytest.raises(Interrupted):
+        suites.conduct(suite, suites.jobs(suite, tmp_path), processes=1, threads=1, say=print)
+    assert child.returncode == -15
 
 
 @pytest.mark.slow

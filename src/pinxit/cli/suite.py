@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 from pinxit import systems
 from pinxit.cli import console, options, shelf
 from pinxit.core import files
-from pinxit.core.errors import RunError
+from pinxit.core.errors import Interrupted, RunError
 from pinxit.evaluation import suites
 
 LIST = "list"
@@ -31,7 +32,11 @@ def suite(chosen: options.PlaySuite) -> None:
     todo = suites.jobs(declared, folder, chosen.only)
     if not todo:
         raise RunError(f"no run of {name} has {chosen.only!r} in its name: they are {', '.join(declared.runs)}")
-    failed = suites.conduct(declared, todo, processes=chosen.processes, threads=chosen.threads, say=console.say)
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        failed = suites.conduct(declared, todo, processes=chosen.processes, threads=chosen.threads, say=console.say)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if failed:
         raise RunError(f"not finished: {', '.join(failed)}; see their .log in {folder}; the same command goes on")
     if chosen.only:
@@ -44,3 +49,8 @@ def suite(chosen: options.PlaySuite) -> None:
         [(v.bar, v.asked, v.measured, "pass" if v.holds else "MISS") for v in verdicts],
     )
     console.say(str(folder / suites.RESULT))
+
+
+def _stop(signum: int, frame: object) -> None:
+    """SIGTERM reaches this process alone: it stops its runs, which save first."""
+    raise Interrupted("stopped, its runs saved", signum)

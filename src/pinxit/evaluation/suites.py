@@ -32,7 +32,7 @@ from pydantic import Field
 
 from pinxit.core import files
 from pinxit.core.config import Config, merge, read_file
-from pinxit.core.errors import InputError, RunError, near
+from pinxit.core.errors import InputError, Interrupted, RunError, near
 from pinxit.evaluation import abilities, scores
 
 Measured = Mapping[str, Sequence[Mapping[str, float]]]
@@ -251,8 +251,12 @@ def conduct(suite: Suite, todo: Sequence[Job], *, processes: int, threads: int, 
                     failed.append(label)
                 state = "failed, see its .log" if process.returncode else f"done in {minutes:.1f} minutes"
                 say(f"{label}: {state}; {len(playing) + len(waiting)} left")
+    except Interrupted:  # of this process alone, by SIGTERM
+        for process, _ in playing.values():
+            process.terminate()
+        raise
     finally:
-        for process, _ in playing.values():  # an interrupt reaches the children too; they save and stop
+        for process, _ in playing.values():  # a terminal's Ctrl-C reaches the children too; they save and stop
             process.wait()
     return failed
 
