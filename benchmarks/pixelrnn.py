@@ -1,4 +1,4 @@
-"""The Diagonal BiLSTM of MNIST, one layer of 32: painting images and a training step, against the usual way of each.
+"""The layers of PixelRNN on MNIST: painting images, and a training step of the Diagonal BiLSTM, against the usual way of each.
 
 Painting: incremental, the state of every pixel kept, against a forward pass of the whole image for each pixel. The passes are
 timed over some pixels and scaled to all of them.
@@ -29,14 +29,14 @@ PASSES = 12
 STEPS = 4
 
 
-def game() -> pixelrnn.PixelRNN:
-    """The mnist preset as it is built."""
-    return pixelrnn.build(pixelrnn.PRESETS["mnist"], SPEC)
+def game(preset: str = "mnist") -> pixelrnn.PixelRNN:
+    """A preset as it is built."""
+    return pixelrnn.build(pixelrnn.PRESETS[preset], SPEC)
 
 
-def painted(engine: pixelrnn.Engine, images: int) -> Work:
+def painted(engine: pixelrnn.Engine, images: int, preset: str) -> Work:
     """`images` images by an engine."""
-    model = game().eval()
+    model = game(preset).eval()
     generator = torch.Generator().manual_seed(0)
 
     def work() -> None:
@@ -45,9 +45,9 @@ def painted(engine: pixelrnn.Engine, images: int) -> Work:
     return work
 
 
-def passes(images: int) -> Work:
+def passes(images: int, preset: str) -> Work:
     """Seconds of a pass a pixel, for all pixels: PASSES of them, scaled."""
-    model = game().eval()
+    model = game(preset).eval()
     x = torch.zeros(images, *SPEC.shape)
 
     def work() -> float:
@@ -130,13 +130,18 @@ def usual() -> pixelrnn.PixelRNN:
 
 
 def run(options: Options) -> list[Section]:
-    """Both comparisons."""
+    """Painting with either layer, and the diagonal one's step."""
     torch.set_num_threads(1)
     images, batch = (2, 2) if options.quick else (IMAGES, IMAGES)
     notes = [f"{images} images; a pass a pixel is timed on {PASSES} of 784 pixels and scaled"]
-    sides = [Side("cached", lambda: painted("cached", images)), Side("a pass a pixel", lambda: passes(images))]
     ratio = Ratio("a pass a pixel / cached", "a pass a pixel", "cached", at_least=20)
-    sections = [compare("painting with the Diagonal BiLSTM", sides, [ratio], options, rounds=5, notes=notes)]
+    sections = []
+    for layer, preset in (("Diagonal BiLSTM", "mnist"), ("Row LSTM", "mnist-row")):
+        sides = [
+            Side("cached", lambda preset=preset: painted("cached", images, preset)),
+            Side("a pass a pixel", lambda preset=preset: passes(images, preset)),
+        ]
+        sections.append(compare(f"painting with the {layer}", sides, [ratio], options, rounds=5, notes=notes))
     builds: dict[str, Callable[[], pixelrnn.PixelRNN]] = {"one scan, by hand": game, "skewed, two scans": usual}
     sides = [Side(name, lambda build=build: step(build(), batch)) for name, build in builds.items()]
     ratio = Ratio("skewed / by hand", "skewed, two scans", "one scan, by hand", at_least=1.2)
