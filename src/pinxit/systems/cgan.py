@@ -21,8 +21,7 @@ the data, at the data's frequencies, and `sample(n)` asks for it.
 
 Deviations: images in [-1, 1] (tanh for the sigmoid), torch's initialisation, dropout in the discriminator only. The paper gives
 no length: `paper` has the rounds in which its rate reaches its floor, and a momentum linear over them. `small` has Adam, DCGAN's
-networks and a projection (Miyato & Koyama 2018, https://arxiv.org/abs/1802.05637, equation 3); `mnist` their spectral norms too:
-with batch norm in D the classes lose a seventh of their variety (docs/experiments.md).
+networks and a projection, `mnist` spectral norms too (Miyato & Koyama 2018, https://arxiv.org/abs/1802.05637, equation 3).
 """
 
 from __future__ import annotations
@@ -100,20 +99,16 @@ PRESETS = {
     "paper": Config(),
     "small": Config(
         conditioning="projection", backbone="dcgan", prior="normal", width=32, normalisation="batch", entry=(0, 10), maxout=0,
-        dropout=0.0, optimizer="adam", lr=1e-3, decay="linear", batch_size=64, rounds=2500,
-    ),
+        dropout=0.0, optimizer="adam", lr=1e-3, decay="linear", batch_size=64, rounds=2500),
     "mnist": Config(
         conditioning="projection", backbone="dcgan", prior="normal", width=32, normalisation="spectral", entry=(0, 10), maxout=0,
-        dropout=0.0, optimizer="adam", lr=5e-4, decay="linear", batch_size=64, rounds=6000,
-    ),
+        dropout=0.0, optimizer="adam", lr=5e-4, decay="linear", batch_size=64, rounds=6000),
     "points": Config(
         latent=2, prior="normal", generator=(128, 128), discriminator=(128, 128), entry=(0, 16), joint=(16, 128), maxout=0,
-        dropout=0.0, optimizer="adam", lr=1e-3, decay="linear", batch_size=128, rounds=12_000,
-    ),
+        dropout=0.0, optimizer="adam", lr=1e-3, decay="linear", batch_size=128, rounds=12_000),
     "tiny": Config(
         form="two-network", label_dropout=0.2, latent=8, entry=(8, 8), generator=(32,), discriminator=(16,), joint=(8, 16),
-        maxout=2, optimizer="adam", lr=1e-3, batch_size=8, rounds=6,
-    ),
+        maxout=2, optimizer="adam", lr=1e-3, batch_size=8, rounds=6),
 }  # fmt: skip
 
 
