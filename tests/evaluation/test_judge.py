@@ -7,7 +7,7 @@ import pinxit
 from pinxit import data
 from pinxit.core.errors import InputError
 from pinxit.evaluation.judge import Judge, Subject, of_model
-from pinxit.metrics import extraction
+from pinxit.metrics import extraction, pairwise
 from pinxit.systems import gan
 
 QUICK = ("frechet", "precision-recall", "classes", "ms-ssim", "memorisation")
@@ -124,3 +124,13 @@ def test_what_is_asked_in_vain_is_refused_at_once(real):
         judge.evaluate(of_model(game, "gan", 10, real.spec))
     with pytest.raises(InputError, match="encoder draws no samples"):
         of_model(torch.nn.Linear(2, 2), "encoder", 10, real.spec)
+
+
+def test_metrics_of_pairs_share_one_pass_of_each_set(monkeypatch):
+    passes = []
+    whole = pairwise.kernel_and_neighbourhoods
+    monkeypatch.setattr(pairwise, "kernel_and_neighbourhoods", lambda *sets: passes.append(1) or whole(*sets))
+    ring = data.load("ring")
+    judge = Judge(ring, n=100, metrics=("kid", "precision-recall"), controls=False)
+    judge.evaluate(of_model(gan.build(gan.PRESETS["points"], ring.spec), "gan", judge.n, judge.spec))
+    assert len(passes) == 2, "the samples and the floor"
