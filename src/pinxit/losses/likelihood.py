@@ -20,7 +20,7 @@ from pinxit.core.spec import Spec
 
 Kind = Literal["bernoulli", "gaussian", "logistic"]
 GROUP = 100
-"""Factors of at most 2 that are multiplied before a logarithm is taken: 2^100 is well within float32."""
+"""Factors between 1/2 and 1 that are multiplied before a logarithm is taken: 2^-100 is well within float32."""
 
 
 def bernoulli_log_prob(x: Float[Tensor, "n *d"], logits: Float[Tensor, "n *d"]) -> Float[Tensor, " n"]:
@@ -120,28 +120,29 @@ def decoder_measure(kind: Kind, spec: Spec, binarise: str) -> str:
 
 
 class _Bernoulli(Function):
-    """sum x l - log(1 + e^l) over the last dimension, as sum (x - 1/2) l - |l|/2 - log prod (1 + e^-|l|).
+    """sum x l - log(1 + e^l) over the last dimension, as sum (x - 1/2) l - |l|/2 + log prod max(p, 1 - p), p = sigmoid(l).
 
     One logarithm for `GROUP` pixels: log1p of every pixel would take most of a bound's time. The sum differs from torch's
-    binary_cross_entropy_with_logits by float rounding, the gradient x - sigmoid(l) is the same.
+    binary_cross_entropy_with_logits by float rounding, the gradient x - p is the same.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, logits: Tensor) -> Tensor:
+        ctx.p = torch.sigmoid(logits)
         ctx.save_for_backward(x, logits)
-        size = logits.abs()
-        total = size.sum(-1).mul_(-0.5)
-        factors = size.neg_().exp_().add_(1)
-        for part in factors.split(GROUP, dim=-1):
-            total -= part.prod(-1).log_()
-        return total + torch.mul(logits, x - 0.5).sum(-1)
+        greater = (ctx.p - 0.5).abs_().add_(0.5)  # max(p, 1 - p) = 1 / (1 + e^-|l|)
+        whole = greater.shape[-1] // GROUP * GROUP
+        groups, rest = greater[..., :whole].unflatten(-1, (-1, GROUP)), greater[..., whole:]
+        logarithm = groups.prod(-1).log_().sum(-1).add_(rest.prod(-1).log_())
+        return logits.abs().mul_(-0.5).addcmul_(x - 0.5, logits).sum(-1).add_(logarithm)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         x, logits = ctx.saved_tensors
         grad = grad_outputs[0].unsqueeze(-1)
+        p = torch.sigmoid(logits) if torch.is_grad_enabled() else ctx.p  # a second derivative needs p's own graph
         of_x = (logits * grad).sum_to_size(x.shape) if ctx.needs_input_grad[0] else None
-        of_logits = (x - torch.sigmoid(logits)) * grad if ctx.needs_input_grad[1] else None
+        of_logits = (x - p) * grad if ctx.needs_input_grad[1] else None
         return of_x, of_logits
 
 
