@@ -7,7 +7,7 @@ from typing import Any
 from experiments.harness import Bar, Experiment, Measured, Run
 
 EPOCHS = (1, 3, 6)
-WIDTHS: dict[str, Any] = {"width": 24, "latent": 64}
+WIDTHS: dict[str, Any] = {"width": 64, "latent": 64}
 NETWORKS = {**WIDTHS, "batch_size": 64}
 ROUNDS = 14_000 // 64
 
@@ -52,7 +52,7 @@ def bars(results: list[Measured]) -> list[Bar]:
 
 EXPERIMENT = Experiment(
     "vanishing",
-    """DCGAN of width 24 on fashion-mini after 1, 3 and 6 epochs; its averaged generator frozen; fresh discriminators (logistic
+    """DCGAN of width 64 on fashion-mini after 1, 3 and 6 epochs; its averaged generator frozen; fresh discriminators (logistic
     and least squares, batch norm) and a fresh critic with gradient penalty (no norm) trained 1,000 steps at batch 64; norms of
     the generator's gradient on 256 fixed codes; accuracy on 256 held-out images and as many samples.""",
     [

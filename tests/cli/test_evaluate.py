@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -71,6 +72,21 @@ def test_images_of_any_software_get_the_score_of_the_run_that_they_came_from(run
     a, b = (json.loads((tmp_path / f"{k}.json").read_text())[0]["scores"][0]["value"] for k in "ir")
     # Other draws of the same sampler: the same within the errors of both.
     assert abs(a["value"] - b["value"]) < 4 * (a["error"] ** 2 + b["error"] ** 2) ** 0.5
+
+
+def test_bad_files_are_left_out_when_asked_and_sub_folders_are_named(capsys, tmp_path):
+    """A folder of two sub-folders and one broken file: refused, or judged without it, and both are said."""
+    for i in range(40):
+        path = tmp_path / "set" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((28, 28), 6 * i, dtype=np.uint8)).save(path)
+    (tmp_path / "set/a/bad.png").write_bytes(b"nothing")
+    args = ("evaluate", "--images", tmp_path / "set", "--data", "fashion-mini", "-n", 40, "--features", "pixels")
+    args = (*args, "--metrics", "frechet", "--no-controls")
+    assert "bad.png" in said(capsys, *args, status=2)
+    told = said(capsys, *args, "--skip-bad")
+    assert "1 of 41 files were left out: a/bad.png" in told
+    assert "the images of the 2 sub-folders" in told
 
 
 @pytest.mark.slow

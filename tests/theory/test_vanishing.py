@@ -92,7 +92,17 @@ def test_the_first_record_is_the_gradient_of_the_untrained_adversary(setting):
         gradients = torch.autograd.grad(loss(0.1 * generator(seen[0]).flatten(1).sum(1)), list(generator.parameters()))
         expected = torch.cat([g.flatten() for g in gradients]).norm().item()
         assert getattr(trace, name)[0] == pytest.approx(expected, rel=1e-4)
+    assert trace.slope[0] == pytest.approx(0.4)
     generator.train()
+
+
+def test_a_critic_is_compared_with_itself_once_it_has_risen():
+    """The gradient before the slope reaches 0.9 does not count; a critic that never does is within no range."""
+    lists = {name: [1.0, 1.0, 1.0] for name in ("accuracy", "minimax", "non_saturating", "least_squares")}
+    risen = Trace(step=[0, 1, 2], wasserstein=[0.01, 2.0, 5.0], slope=[0.1, 0.95, 0.85], **lists)
+    assert risen.bars()["wasserstein_range"] == 2.5
+    flat = Trace(step=[0, 1, 2], wasserstein=[0.01, 2.0, 5.0], slope=[0.1, 0.2, 0.89], **lists)
+    assert flat.bars()["wasserstein_range"] == float("inf")
 
 
 def test_the_same_seed_gives_the_same_trace(setting, trace):

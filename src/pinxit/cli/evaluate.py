@@ -105,7 +105,7 @@ def _before(chosen: options.Judged) -> tuple[Judge, list[Subject]]:
     )
     names = unique([*folders, *chosen.images])
     subjects = [_of_run(folder, names[folder], judge, chosen.seed) for folder in folders]
-    subjects += [_of_images(path, names[path], judge, convert=chosen.convert) for path in chosen.images]
+    subjects += [_of_images(path, names[path], judge, chosen) for path in chosen.images]
     judge.check(subjects)
     return judge, subjects
 
@@ -163,18 +163,21 @@ def _of_run(folder: Path, name: str, judge: Judge, seed: int) -> Subject:
     return replace(subject, cost={**subject.cost, **_cost(folder)}, lines=lines)
 
 
-def _of_images(path: Path, name: str, judge: Judge, *, convert: bool) -> Subject:
+def _of_images(path: Path, name: str, judge: Judge, chosen: options.Judged) -> Subject:
     import torch
 
     from pinxit.evaluation.judge import Subject
     from pinxit.metrics import extraction
 
-    source = extraction.folder(str(path), judge.spec, convert=convert)
+    source = extraction.folder(str(path), judge.spec, convert=chosen.convert, skip_bad=chosen.skip_bad)
     if len(source) < judge.n:
         fewer = f", or --n {len(source)}" if len(source) > 1 else ""
         raise InputError(f"{path} has {len(source):,} images: give at least {judge.n:,}{fewer}")
     order = torch.randperm(len(source), generator=torch.Generator().manual_seed(0))[: judge.n]
-    return Subject(name, extraction.DataSource(source.data, order), None, {"kind": "images", "folder": str(path)})
+    lines = [f"{path}: {note}" for note in getattr(source.data, "notes", ())]
+    if path.is_dir() and (parts := source.data.spec.classes):
+        lines.append(f"the images of the {parts} sub-folders of {path} are judged as one set")
+    return Subject(name, extraction.DataSource(source.data, order), None, {"kind": "images", "folder": str(path)}, lines=lines)
 
 
 def _health(folder: Path) -> str:

@@ -198,6 +198,8 @@ class Judged(Config):
     """Folders or zips of images, .npz or .npy files, from any software: judged by the same rule."""
     convert: bool = False
     """images: make them of the data's size and channels (Lanczos, centre crop), and say so; else others are refused."""
+    skip_bad: bool = False
+    """images: leave out files that can't be decoded, and say how many; else one is enough to refuse the folder."""
     data: str | None = None
     """The real samples; None is the data that the first run was trained on."""
     n: Annotated[int, tyro.conf.arg(aliases=("-n",))] = Field(10_000, ge=2)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -220,13 +220,16 @@ class SampleSource:
         return x.clamp(-1, 1).add(1).mul(top / 2).round().mul_(1 / (top / 2)).sub_(1)
 
 
-def folder(source: Any, spec: Spec | None = None, *, convert: bool = False, split: str = "train") -> DataSource:
+def folder(
+    source: Any, spec: Spec | None = None, *, convert: bool = False, skip_bad: bool = False, split: str = "train"
+) -> DataSource:
     """The images of a folder, zip or array file, written by any software.
 
     Args:
         source: anything that `pinxit.data.load` takes; files are decoded on the way, not packed.
         spec: of the data that they are compared with; None takes them as they are.
         convert: make them of that size and those channels, by Lanczos and the luma of ITU-R 601, and say so; else refuse others.
+        skip_bad: leave out files that can't be decoded, and say how many; else refuse them.
         split: "train" or "test", where the folder has both.
 
     Raises:
@@ -234,11 +237,11 @@ def folder(source: Any, spec: Spec | None = None, *, convert: bool = False, spli
     """
     from pinxit.data import loading
 
-    stream = loading.kind_of(source) == "files"
+    load = partial(loading.load, source, split=split, stream=loading.kind_of(source) == "files", skip_bad=skip_bad)
     if spec is None:
-        return DataSource(loading.load(source, split=split, stream=stream))
+        return DataSource(load())
     try:
-        data = loading.load(source, split=split, stream=stream)
+        data = load()
     except InputError as error:
         if not convert:
             said, several, _ = str(error).partition("; give one to scale")
@@ -250,7 +253,7 @@ def folder(source: Any, spec: Spec | None = None, *, convert: bool = False, spli
         got, want = shown(data.spec.shape), shown(spec.shape)  # type: ignore[union-attr]
         raise InputError(f"images in {source} are {got}, the data's {want}: make them alike, or let them be made so (--convert)")
     before = "several sizes" if data is None else shown(data.spec.shape)
-    data = loading.load(source, split=split, stream=stream, size=(spec.height, spec.width), channels=spec.channels)
+    data = load(size=(spec.height, spec.width), channels=spec.channels)
     return DataSource(data, note=f", made {shown(spec.shape)} of {before} (Lanczos, centre crop; luma of ITU-R 601)")
 
 
