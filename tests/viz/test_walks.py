@@ -49,6 +49,26 @@ def test_interpolation_joins_draws_of_the_prior():
     assert picture.width == 5 * 66 + 2
 
 
+class Classed(Plain):
+    """Its codes end in a one-hot class."""
+
+    spec, device = Spec(1, 1, 6, classes=3), torch.device("cpu")
+
+    def latents_of(self, labels, *, generator=None):
+        z = torch.randn(len(labels), 3, generator=generator)
+        return torch.cat((z, torch.nn.functional.one_hot(labels, 3).float()), dim=1)
+
+
+@pytest.mark.parametrize(("classes", "rows"), [((), [0, 1, 2, 0, 1]), ((2, 0), [2, 0, 2, 0, 2])])
+def test_a_walk_stays_in_its_class_and_turns_in_the_rest(classes, rows):
+    game = Classed(6)
+    viz.interpolation(game, steps=4, rows=5, classes=classes, generator=torch.Generator().manual_seed(0))
+    z = torch.cat(game.seen).view(5, 4, 6)
+    assert torch.equal(z[..., 3:], torch.nn.functional.one_hot(torch.tensor(rows), 3).float()[:, None].expand(5, 4, 3))
+    t = torch.linspace(0, 1, 4).view(1, 4, 1)
+    torch.testing.assert_close(z[..., :3], slerp(z[:, :1, :3], z[:, -1:, :3], t))
+
+
 def test_interpolation_stays_in_a_uniform_prior():
     game = Plain(16, cube=True)
     viz.interpolation(game, steps=9, rows=4)

@@ -81,6 +81,8 @@ class Interpolate(Config):
     """Number of walks."""
     steps: int = Field(10, ge=2)
     """Pictures a walk, its ends included."""
+    classes: Annotated[tuple[int, ...], tyro.conf.arg(aliases=("--class",))] = ()
+    """The walks' classes in turn, of a class-conditional model; none given are all. A walk stays in its class."""
     seed: int = Field(0, ge=0)
     """Another seed, other walks."""
     out: Path = Path("interpolation.png")

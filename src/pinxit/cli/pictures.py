@@ -44,12 +44,16 @@ def sample(chosen: options.Sample) -> None:
 def interpolate(chosen: options.Interpolate) -> None:
     """Draw walks between random codes."""
     _check_suffix(chosen.out, PICTURES)
-    game = _able(chosen.folder, "HasLatents", "interpolate")
+    game = _able(
+        chosen.folder, *(("HasClassLatents", "walk within a class") if chosen.classes else ("HasLatents", "interpolate"))
+    )
+    _check_classes(chosen, game)
     if game.spec.continuous:
         raise InputError(f"interpolations are of images, {chosen.folder} makes points")
     from pinxit import viz
 
-    _write(chosen.out, viz.interpolation(game, steps=chosen.steps, rows=chosen.n, generator=_generator(chosen.seed)))
+    walks: dict[str, Any] = {"steps": chosen.steps, "rows": chosen.n, "classes": chosen.classes}
+    _write(chosen.out, viz.interpolation(game, **walks, generator=_generator(chosen.seed)))
 
 
 def reconstruct(chosen: options.Reconstruct) -> None:
@@ -194,10 +198,14 @@ def _labels(chosen: options.Sample, game: AbstractGame) -> Tensor | None:
         return None
     import torch
 
+    _check_classes(chosen, game)
+    return torch.tensor(chosen.classes)[torch.arange(chosen.n) * len(chosen.classes) // chosen.n]
+
+
+def _check_classes(chosen: options.Sample | options.Interpolate, game: AbstractGame) -> None:
     for label in chosen.classes:
         if not 0 <= label < game.spec.classes:
             raise InputError(f"`--class` is {label}: the classes of {chosen.folder} are 0 to {game.spec.classes - 1}")
-    return torch.tensor(chosen.classes)[torch.arange(chosen.n) * len(chosen.classes) // chosen.n]
 
 
 def _draw(game: Any, n: int, seed: int, labels: Tensor | None = None, **painting: Any) -> Tensor:

@@ -225,7 +225,7 @@ class Permuted(cgan.CGAN):
         assert batch.labels is not None
         x, y = batch.images, batch.labels
         wrong = y[torch.randperm(len(y))]
-        d_match, d_fake, d_wrong = network(x, y), network(self.generated(y).detach(), y), network(x, wrong)
+        d_match, d_fake, d_wrong = network(x, y), network(self.decode(self.latents_of(y)).detach(), y), network(x, wrong)
         return Loss(adversarial.matching_discriminator_loss(d_match, d_fake, d_wrong))
 
 

@@ -138,6 +138,15 @@ class Conditional(Protocol):
 
 
 @runtime_checkable
+class HasClassLatents(HasLatents, Protocol):
+    """Draws data of a given class through a latent code that can be held fixed."""
+
+    def latents_of(self, labels: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """One code a label: (n,) int64 to (n, d); what tells the class is equal in all codes of one."""
+        ...
+
+
+@runtime_checkable
 class Completes(Protocol):
     """Paints images pixel by pixel, by one of several exact engines: so it draws the unknown pixels of any image."""
 

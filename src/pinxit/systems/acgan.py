@@ -102,9 +102,15 @@ class ACGAN(AbstractGAN):
         labels = conditioning.draw_labels(n, self.spec.classes, device=self.device, generator=generator)
         return torch.cat((z, conditioning.one_hot(labels, self.spec.classes)), dim=1)
 
+    def latents_of(self, labels: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """The same of given classes, one a label; the z of a generator's state are the same whatever the labels."""
+        z = super().latents(len(labels), generator=generator)
+        return torch.cat((z, conditioning.one_hot(labels, self.spec.classes)), dim=1)
+
     def sample_class(self, labels: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """G(z, y); the z of a generator's state are the same whatever the labels. Raises InputError for a label without class."""
-        return self.generated(conditioning.checked(labels, self.spec.classes).to(self.device), generator=generator)
+        """G(z, y), z as in `latents_of`. Raises InputError for a label without class."""
+        labels = conditioning.checked(labels, self.spec.classes).to(self.device)
+        return self.decode(self.latents_of(labels, generator=generator))
 
     def match(self, x: Tensor, labels: Tensor) -> Tensor:
         """log C(y | x) of images with classes, (n,)."""
@@ -125,7 +131,7 @@ class ACGAN(AbstractGAN):
         x, y = batch.images, batch.labels
         assert y is not None
         with torch.no_grad():
-            x_fake = self.generated(y)
+            x_fake = self.decode(self.latents_of(y))
         real, fake = backbones.both(self.discriminator, x, x_fake)
         (d_real, c_real), (d_fake, c_fake) = self.discriminator.split(real), self.discriminator.split(fake)
         of_class = F.cross_entropy(c_real, y) + self.config.fake_class * F.cross_entropy(c_fake, y)
@@ -141,14 +147,9 @@ class ACGAN(AbstractGAN):
         """L_G."""
         y = batch.labels
         assert y is not None
-        d_fake, c_fake = self.judge(self.generated(y))
+        d_fake, c_fake = self.judge(self.decode(self.latents_of(y)))
         source, of_class = adversarial.non_saturating_generator_loss(d_fake), F.cross_entropy(c_fake, y)
         return Loss(source + self.config.lambda_class * of_class, {"source": source, "class": of_class})
-
-    def generated(self, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """G(z, y)."""
-        z = super().latents(len(y), generator=generator)
-        return self.decode(torch.cat((z, conditioning.one_hot(y, self.spec.classes)), dim=1))
 
 
 def build(config: Config, spec: Spec, *, seed: int = 0) -> ACGAN:

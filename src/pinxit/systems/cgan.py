@@ -163,9 +163,14 @@ class CGAN(AbstractGAN):
             labels = conditioning.draw_labels(n, self.classes, device=self.device, generator=generator)
         return torch.cat((z, conditioning.one_hot(labels, self.classes)), dim=1)
 
+    def latents_of(self, labels: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """The same of given classes, one a label; the z of a generator's state are the same whatever the labels."""
+        return torch.cat((super().latents(len(labels), generator=generator), conditioning.one_hot(labels, self.classes)), dim=1)
+
     def sample_class(self, labels: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """G(z, y); the z of a generator's state are the same whatever the labels. Raises InputError for a label without class."""
-        return self.generated(conditioning.checked(labels, self.spec.classes).to(self.device), generator=generator)
+        """G(z, y), z as in `latents_of`. Raises InputError for a label without class."""
+        labels = conditioning.checked(labels, self.spec.classes).to(self.device)
+        return self.decode(self.latents_of(labels, generator=generator))
 
     def match(self, x: Tensor, labels: Tensor) -> Tensor:
         """The logits (n,) of images with classes: m(x, y), or d(x, y) of the other forms."""
@@ -177,7 +182,7 @@ class CGAN(AbstractGAN):
         if self.matcher is None:
             return self.of_pairs(self.discriminator, batch, self.config.mismatch if self.config.form == "matching" else 0.0)
         with torch.no_grad():
-            x_fake = self.generated(self.labels(batch))
+            x_fake = self.decode(self.latents_of(self.labels(batch)))
         d_real, d_fake = backbones.both(self.discriminator, batch.images, x_fake)
         stats = {"D(x)": torch.sigmoid(d_real).mean(), "D(G(z))": torch.sigmoid(d_fake).mean()}
         return Loss(adversarial.discriminator_loss(d_real, d_fake), stats)
@@ -190,7 +195,7 @@ class CGAN(AbstractGAN):
     def generator_loss(self, batch: Batch, clock: Clock) -> Loss:
         """L_G."""
         y = self.labels(batch)
-        x_fake = self.generated(y)
+        x_fake = self.decode(self.latents_of(y))
         if self.matcher is None:
             return Loss(adversarial.non_saturating_generator_loss(self.discriminator(x_fake, y)))
         realism = adversarial.non_saturating_generator_loss(self.discriminator(x_fake))
@@ -204,7 +209,7 @@ class CGAN(AbstractGAN):
         pairs = {"D(x)": (x, y)}
         if w < 1:
             with torch.no_grad():
-                pairs["D(G(z))"] = (self.generated(y), y)
+                pairs["D(G(z))"] = (self.decode(self.latents_of(y)), y)
         if w:
             pairs["D(x, y-)"] = (x, conditioning.mismatched(batch.labels, self.spec.classes))
         d = conditioning.judged(network, *pairs.values())
@@ -212,11 +217,6 @@ class CGAN(AbstractGAN):
         if len(d) == 2:
             return Loss(adversarial.discriminator_loss(*d), stats)
         return Loss(adversarial.matching_discriminator_loss(*d, weight=w), stats)
-
-    def generated(self, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """G(z, y)."""
-        z = super().latents(len(y), generator=generator)
-        return self.decode(torch.cat((z, conditioning.one_hot(y, self.classes)), dim=1))
 
     def labels(self, batch: Batch) -> Tensor:
         """The classes of the batch, a share of them unknown."""

@@ -200,10 +200,10 @@ class CVAE(AbstractGame):
             labels = self.known(n, None)
         else:
             labels = conditioning.draw_labels(n, self.classes, device=self.device, generator=generator)
-        return self.drawn(labels, generator)
+        return self.latents_of(labels, generator=generator)
 
-    def drawn(self, labels: Tensor, generator: torch.Generator | None) -> Tensor:
-        """(z, y), z ~ p(z|y)."""
+    def latents_of(self, labels: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """The same of given classes, one a label; the noise of a generator's state is the same whatever the labels."""
         mu, logvar = self.prior(labels)
         z = variational.reparameterise(mu, logvar, normal(*mu.shape, device=self.device, generator=generator))
         return torch.cat((z, self.code(labels)), dim=1)
@@ -217,8 +217,9 @@ class CVAE(AbstractGame):
         return self.decode(self.latents(n, generator=generator))
 
     def sample_class(self, labels: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """The mean of p(x|z, y), z ~ p(z|y); the noise of a generator's state is the same whatever the labels."""
-        return self.decode(self.drawn(conditioning.checked(labels, self.spec.classes).to(self.device), generator))
+        """The mean of p(x|z, y), z ~ p(z|y) as in `latents_of`. Raises InputError for a label without class."""
+        labels = conditioning.checked(labels, self.spec.classes).to(self.device)
+        return self.decode(self.latents_of(labels, generator=generator))
 
 
 def build(config: Config, spec: Spec, *, seed: int = 0) -> CVAE:

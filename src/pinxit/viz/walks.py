@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from pinxit.core.errors import InputError
+from pinxit.core.protocols import HasClassLatents
 from pinxit.core.rng import seed_of
 from pinxit.viz import grids
 
@@ -22,7 +23,14 @@ CHUNK = 64
 
 
 @torch.no_grad()
-def interpolation(game: HasLatents, *, steps: int = 10, rows: int = 6, generator: torch.Generator | None = None) -> Image.Image:
+def interpolation(
+    game: HasLatents,
+    *,
+    steps: int = 10,
+    rows: int = 6,
+    classes: Sequence[int] = (),
+    generator: torch.Generator | None = None,
+) -> Image.Image:
     """One walk a row, from one draw of the prior (left) to another (right), both ends included.
 
     The walk is spherical, since a Gaussian's draws lie near a sphere that a straight line leaves (White 2016,
@@ -32,6 +40,7 @@ def interpolation(game: HasLatents, *, steps: int = 10, rows: int = 6, generator
         game: in eval mode.
         steps: images a row, >= 2.
         rows: walks, >= 1.
+        classes: the rows' classes in turn, of a class-conditional model: a walk stays in its class. None given are all.
         generator: draws the ends; by default a fixed one.
 
     Returns:
@@ -44,7 +53,8 @@ def interpolation(game: HasLatents, *, steps: int = 10, rows: int = 6, generator
         if value < least:
             raise InputError(f"`{name}` is {value}: it must be >= {least}")
     generator = generator or torch.Generator().manual_seed(seed_of("interpolation"))
-    ends = game.latents(2 * rows, generator=generator)
+    of_classes = isinstance(game, HasClassLatents)
+    ends = _within(game, rows, classes, generator) if of_classes else game.latents(2 * rows, generator=generator)
     path = path_of(game)
     t = torch.linspace(0, 1, steps, dtype=ends.dtype, device=ends.device).view(1, steps, 1)
     z = path(ends[:rows, None], ends[rows:, None], t)  # (rows, steps, d)
@@ -87,15 +97,25 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
         sin((1 - t) w) / sin w  a/|a|  +  sin(t w) / sin w  b/|b|,   w the angle between them
 
-    Where a and b are parallel or opposite, or one of them is 0, the plane of rotation is undetermined and the walk is straight.
+    Numbers in which a and b agree (a class) stay, and the others turn by themselves. Where these are parallel or opposite, or
+    one of them is 0, the plane of rotation is undetermined and the walk is straight.
     """
+    alike, whole = a == b, a
+    a, b = a.masked_fill(alike, 0), b.masked_fill(alike, 0)
     length_a, length_b = a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True)
     u, v = a / length_a.clamp_min(1e-12), b / length_b.clamp_min(1e-12)
     cosine = (u * v).sum(-1, keepdim=True).clamp(-1, 1)
     angle, sine = cosine.acos(), (1 - cosine**2).sqrt()
     turned = (((1 - t) * angle).sin() * u + (t * angle).sin() * v) / sine.clamp_min(1e-12)
     determined = (sine > 1e-4) & (length_a > 0) & (length_b > 0)
-    return torch.where(determined, turned * torch.lerp(length_a, length_b, t), torch.lerp(a, b, t))
+    walk = torch.where(determined, turned * torch.lerp(length_a, length_b, t), torch.lerp(a, b, t))
+    return torch.where(alike, whole, walk)
+
+
+def _within(game: Any, rows: int, classes: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Where the walks begin and where they end, (2 rows, d), both in the class of their row."""
+    labels = torch.tensor(classes or range(game.spec.classes), device=game.device)
+    return game.latents_of(labels[torch.arange(rows) % len(labels)].repeat(2), generator=generator)
 
 
 def path_of(game: HasLatents) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
