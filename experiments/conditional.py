@@ -35,6 +35,7 @@ def measure(model: Any, real: Any, run: Run) -> Measured:
         "judge": str(judge),
         "tstr": round(transfer.tstr, 4),
         "trts": round(transfer.trts, 4),
+        "tsts": round(transfer.tsts, 4),
         "tstr ceiling": round(transfer.real, 4),
         "tstr shuffled": round(transfer.shuffled, 4),
         "tstr protocol": transfer.protocol,

@@ -334,6 +334,8 @@ def test_a_perfect_sampler_reaches_the_ceiling_and_shuffled_labels_do_not():
     assert found.tstr >= 0.95
     assert found.real >= 0.95
     assert found.trts >= 0.95
+    assert found.tsts >= 0.95
+    assert not found.marked
     # Each of four clusters takes a favourite label at random: 2 or more right by chance of 26 %, 3 or more of 5 %.
     assert found.shuffled <= 0.5
     assert (found.n_test, found.n_generated) == (200, 360)
@@ -348,6 +350,25 @@ def test_a_sampler_of_the_wrong_class_fails_both_ways():
     assert found.real >= 0.95
     assert found.tstr <= 0.05
     assert found.trts <= 0.05
+
+
+class Marks(Draws):
+    """Right in half of its draws, and in one corner the class that was asked for, which nothing real shows."""
+
+    def sample_class(self, labels, *, generator=None):
+        wrong = torch.rand(len(labels), generator=generator) < 0.5
+        x = torch.stack([self._one(int(k), generator) for k in torch.where(wrong, (labels + 1) % 4, labels)])
+        x = x.float().div(127.5).sub(1) if x.dtype == torch.uint8 else x.clone()
+        x[:, 0, :4, :4] = (labels.float() / 1.5 - 1).view(-1, 1, 1)
+        return x
+
+
+def test_a_mark_of_the_class_is_found():
+    """A classifier of generated images reads them all, one of real images half; and fails on real ones."""
+    found = train_on_synthetic(Marks(squares(400, seed=7)), split_squares(360, 100), n=360, protocol=TSTR)
+    assert found.tsts >= 0.9
+    assert found.trts <= 0.7
+    assert found.marked
 
 
 def test_labels_are_drawn_as_the_data_has_them():

@@ -134,21 +134,27 @@ class Transfer:
     Args:
         tstr: accuracy on real test images, trained on generated ones.
         trts: accuracy on generated images, trained on real ones.
+        tsts: accuracy on held-out generated images (those that choose the epoch), trained on generated ones. Where it is above
+            `trts`, generated classes are told apart by more than what tells real ones apart: they lie further apart than the
+            data's, or bear a mark that real images lack, and a classifier learns that instead.
         real: accuracy on real test images, trained on as many real ones: the ceiling of `tstr`.
         shuffled: as `tstr`, with the generated labels shuffled: the control. Chance on average over seeds, but it varies widely
             where classes are few and far apart, because the images of a class still share a favourite label.
         n_test: real images tested on.
         n_generated: generated images that `trts` was tested on.
+        n_held: generated images that `tsts` was tested on.
         protocol: everything that makes these figures comparable with others.
         seconds: time taken, generating included.
     """
 
     tstr: float
     trts: float
+    tsts: float
     real: float
     shuffled: float
     n_test: int
     n_generated: int
+    n_held: int
     protocol: str
     seconds: float
 
@@ -156,6 +162,12 @@ class Transfer:
     def error(self) -> float:
         """The standard error of `tstr` over test images, sqrt(p (1 - p) / n); that over training seeds is not in it."""
         return (self.tstr * (1 - self.tstr) / self.n_test) ** 0.5
+
+    @property
+    def marked(self) -> bool:
+        """Whether `tsts` is above `trts` by more than three of their standard errors."""
+        variances = (p * (1 - p) / n for p, n in ((self.tsts, self.n_held), (self.trts, self.n_generated)))
+        return self.tsts - self.trts > 3 * sum(variances) ** 0.5
 
 
 def train_on_synthetic(
@@ -203,7 +215,9 @@ def train_on_synthetic(
     scores = []
     for source in (synthetic, shuffled):
         train, choose = Part(source, torch.arange(held, n)), Part(source, torch.arange(held))
-        scores.append(_accuracy(_train(train, choose, protocol, seed, progress), real_test))
+        network = _train(train, choose, protocol, seed, progress)
+        scores.append((_accuracy(network, real_test), _accuracy(network, choose)))
+    (tstr, tsts), (control, _) = scores
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed_of("real part", seed)))[:n]
     cut = len(order) // 12
     train, choose = Part(data, order[cut:]), Part(data, order[:cut])
@@ -211,7 +225,8 @@ def train_on_synthetic(
     trts = _accuracy(real.network, Part(synthetic, torch.arange(n)))
     about = f"{n - held} generated + {held} to choose the epoch, labels as in the data, 8-bit; {protocol}; seed {seed}; "
     about += f"ceiling: {len(order) - cut} real + {cut}; tested on {len(test)} real"
-    return Transfer(scores[0], trts, real.accuracy, scores[1], len(test), n, about, time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    return Transfer(tstr, trts, tsts, real.accuracy, control, len(test), n, held, about, seconds)
 
 
 @dataclass(frozen=True)
