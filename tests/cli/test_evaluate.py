@@ -16,6 +16,8 @@ from pinxit.data.store import Store
 from pinxit.systems import autoencoder, gan, pixelcnn
 from pinxit.training import Trainer
 
+pytestmark = pytest.mark.xdist_group("runs")  # one process: what they share is trained once
+
 
 def played(module, folder, real, **changes):
     config = module.PRESETS["tiny"].replace(**changes)

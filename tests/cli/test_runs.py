@@ -15,6 +15,8 @@ from pinxit.cli import compose
 from pinxit.training import from_pretrained
 from pinxit.viz.grids import to_uint8
 
+pytestmark = pytest.mark.xdist_group("runs")  # one process: what they share is trained once
+
 
 def size(path: str) -> tuple[int, int]:
     with Image.open(path) as picture:

@@ -12,6 +12,8 @@ from pinxit.cli import main
 from pinxit.training import from_pretrained
 from pinxit.viz.grids import to_uint8
 
+pytestmark = pytest.mark.xdist_group("runs")  # one process: what they share is trained once
+
 
 @pytest.fixture(scope="session")
 def cgan_run(tmp_path_factory) -> Path:
