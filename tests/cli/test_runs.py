@@ -193,3 +193,47 @@ def test_the_demo_trains_three_systems_and_resumes(pinxit):
     assert 'src="http' not in page
     again = pinxit("demo", "--preset", "tiny")
     assert again.out.count("done before") == 3
+
+
+def images(folder, n=20):
+    folder.mkdir(parents=True)
+    for i in range(n):
+        Image.new("L", (16, 16), 10 * i).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("run", "line"),
+    [
+        ("q", "`--run` q holds 0.png and is no run's folder"),
+        ("q/r", "within the data q"),
+        ("notes.txt", "is a file"),
+        ("", "`--run` ."),
+    ],
+)
+def test_a_run_is_not_mixed_with_other_files(refused, tmp_path, run, line):
+    images(tmp_path / "q")
+    (tmp_path / "notes.txt").touch()
+    assert line in refused("train", "vae", "--preset", "tiny", "--data", "q", "--run", run)
+
+
+def test_a_run_is_no_data(refused, gan_run):
+    assert "is the folder of a run" in refused("train", "vae", "--preset", "tiny", "--data", gan_run)
+
+
+def test_files_are_not_mixed_with_others(pinxit, gan_run):
+    assert pinxit("sample", gan_run, "-n", 3, "--files", "f").status == 0
+    assert pinxit("sample", gan_run, "-n", 3, "--files", "f").status == 0
+    again = pinxit("sample", gan_run, "-n", 2, "--files", "f")
+    assert again.status == 2
+    assert "`--files` f holds 000002.png besides" in again.err
+
+
+def test_a_seed_too_great_is_one_line(refused, gan_run):
+    assert "`seed` is" in refused("sample", gan_run, "--seed", 2**64)
+
+
+def test_fewer_images_than_asked_for_is_said(pinxit, vae_run):
+    few = pinxit("reconstruct", vae_run, "-n", 20_000, "--out", "r.png")
+    assert few.status == 0
+    assert "fewer than -n 20,000" in few.out

@@ -67,3 +67,17 @@ def test_a_model_without_classes_names_those_that_have_them(refused, gan_run):
 def test_a_run_ends_with_its_classes_in_the_report(cgan_run):
     assert (cgan_run / "classes.png").exists()
     assert "one class a column" in (cgan_run / "report.html").read_text()
+
+
+def test_each_class_gets_a_sample(refused, cgan_run):
+    for word in ("sample", "interpolate"):
+        assert "each needs at least one" in refused(word, cgan_run, "--class", 0, 1, 2, "-n", 2)
+
+
+def test_a_walk_in_a_class(pinxit, cgan_run):
+    assert pinxit("interpolate", cgan_run, "--class", 3, "-n", 2, "--steps", 4, "--out", "w.png").status == 0
+    assert "the classes of" in pinxit("interpolate", cgan_run, "--class", 11).err
+
+
+def test_a_model_without_classes_has_no_walks_in_one(refused, gan_run):
+    assert "can't walk within a class" in refused("interpolate", gan_run, "--class", 1)

@@ -30,6 +30,8 @@ def sample(chosen: options.Sample) -> None:
     labels = _labels(chosen, game)
     if chosen.files is not None and game.spec.continuous:
         raise InputError(f"`--files` is for images, {chosen.folder} makes points: take --out points.npz")
+    if chosen.files is not None:
+        _check_files(chosen.files, chosen.n)
     x = _draw(game, chosen.n, chosen.seed, labels, **_painting(game, chosen.engine, chosen.folder))
     if out is not None and out.suffix == ".npz":
         _write_array(out, x, labels, continuous=game.spec.continuous)
@@ -137,6 +139,8 @@ def _held_out(game: AbstractGame, chosen: options.Reconstruct | options.Complete
     if (real.spec.shape, real.spec.levels) != (game.spec.shape, game.spec.levels):
         got, made = (f"{s.channels}x{s.height}x{s.width} of {s.levels} levels" for s in (real.spec, game.spec))
         raise InputError(f"samples of {real.name} are {got}, {chosen.folder} was made for {made}: give --data of that kind")
+    if len(real) < n:
+        console.say(f"note: {real.name} has {len(real):,} images to show, fewer than -n {n:,}")
     return real.batch(torch.randperm(len(real), generator=_generator(chosen.seed))[:n])
 
 
@@ -203,6 +207,9 @@ def _labels(chosen: options.Sample, game: AbstractGame) -> Tensor | None:
 
 
 def _check_classes(chosen: options.Sample | options.Interpolate, game: AbstractGame) -> None:
+    if chosen.n < len(chosen.classes):
+        several = len(chosen.classes)
+        raise InputError(f"`-n` is {chosen.n}, `--class` names {several}: each needs at least one, so -n {several} or more")
     for label in chosen.classes:
         if not 0 <= label < game.spec.classes:
             raise InputError(f"`--class` is {label}: the classes of {chosen.folder} are 0 to {game.spec.classes - 1}")
@@ -227,7 +234,7 @@ def _generator(seed: int) -> Any:
 
 
 def _check_suffix(out: Path, allowed: tuple[str, ...]) -> None:
-    if out.suffix not in allowed:
+    if out.suffix.lower() not in allowed:
         raise InputError(f"`--out` {out} ends in {out.suffix!r}: it must end in {' or '.join(allowed)}")
 
 
@@ -238,13 +245,23 @@ def _write(out: Path, picture: Image) -> None:
     console.say(str(out))
 
 
+def _names(n: int) -> list[str]:
+    return [f"{number:06d}.png" for number in range(n)]
+
+
+def _check_files(folder: Path, n: int) -> None:
+    """Refuse to mix samples with other files."""
+    if others := sorted({part.name for part in folder.iterdir()} - set(_names(n))) if folder.is_dir() else []:
+        raise InputError(f"`--files` {folder} holds {others[0]} besides: give a new folder, or one that is empty")
+
+
 def _write_each(folder: Path, x: Tensor) -> None:
     """One PNG a sample, in its own size."""
     from pinxit.core import files
     from pinxit.viz.grids import picture, to_uint8
 
-    for number, pixels in enumerate(to_uint8(x)):
-        files.write_with(folder / f"{number:06d}.png", picture(pixels).save)
+    for name, pixels in zip(_names(len(x)), to_uint8(x), strict=True):
+        files.write_with(folder / name, picture(pixels).save)
     console.say(f"{folder}: {len(x):,} files")
 
 

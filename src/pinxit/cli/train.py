@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Any
 from pinxit import systems
 from pinxit.cli import console
 from pinxit.cli.compose import Plan
+from pinxit.core.errors import InputError
 
 if TYPE_CHECKING:
     from pinxit.core.game import AbstractGame
 
 PAGES = (("report", "report.html"), ("samples", "samples"), ("model", "model"))
-COMMANDS = (("sample", "Samples"), ("interpolate", "HasLatents"), ("reconstruct", "Reconstructs"))
+COMMANDS = (
+    ("sample", "Samples"), ("interpolate", "HasLatents"), ("reconstruct", "Reconstructs"), ("complete", "Completes"),
+)  # fmt: skip
+MARKS = ("config.yaml", "checkpoints", "metrics.jsonl")
+"""What tells a run's folder."""
 
 
 def train(plan: Plan) -> None:
@@ -26,9 +31,9 @@ def train(plan: Plan) -> None:
         place = newest(plan.folder / file) if name == "samples" else plan.folder / file
         if place is not None and place.exists():
             console.say(f"{name:<9}{place}")
-    for word, protocol in COMMANDS:
-        if isinstance(game, getattr(protocols, protocol)):
-            console.say(f"{'next' if word == 'sample' else '':<9}{console.command(word, plan.folder)}")
+    words = [word for word, protocol in COMMANDS if isinstance(game, getattr(protocols, protocol))]
+    for number, word in enumerate(words):
+        console.say(f"{'' if number else 'next':<9}{console.command(word, plan.folder)}")
 
 
 def fit(plan: Plan) -> AbstractGame:
@@ -39,6 +44,7 @@ def fit(plan: Plan) -> AbstractGame:
     """
     from pinxit import data
 
+    check_folder(plan)
     source = plan.source.model_dump(exclude={"data"})
     real = data.load(plan.source.data, seed=plan.run.seed, progress=reading, **source)
     module = systems.load(plan.system)
@@ -51,6 +57,21 @@ def fit(plan: Plan) -> AbstractGame:
     for note in real.notes:
         console.say(f"note: {note}")
     return trainer.fit()
+
+
+def check_folder(plan: Plan) -> None:
+    """Refuse to mix a run with other files: its folder must be new, empty or a run's, and not within the data."""
+    folder, data = plan.folder, Path(plan.source.data)
+    if console.rank() or not folder.exists():
+        parts: list[str] = []
+    elif not folder.is_dir():
+        raise InputError(f"`--run` {folder} is a file: give the name of a folder")
+    else:
+        parts = sorted(part.name for part in folder.iterdir() if not part.name.startswith("."))
+    if parts and not any(mark in parts for mark in MARKS):
+        raise InputError(f"`--run` {folder} holds {parts[0]} and is no run's folder: give a new one, or one that is empty")
+    if data.is_dir() and folder.resolve().is_relative_to(data.resolve()):
+        raise InputError(f"`--run` {folder} is within the data {data}: its pictures would be taken for samples; put it elsewhere")
 
 
 def announcement(plan: Plan, real: Any, trainer: Any) -> str:

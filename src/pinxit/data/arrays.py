@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,9 @@ def _eight_bits(array: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
         return array.astype(np.uint8), []
     if array.dtype.kind != "f":
         raise InputError(f"images in {where} are {array.dtype}: they must be uint8 or floats")
-    if not (low >= -1 and high <= 1):  # so that NaN is refused too
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise InputError(f"images in {where} go from {low:g} to {high:g}: every value must be a number in [0, 1] or [-1, 1]")
+    if not (low >= -1 and high <= 1):
         raise InputError(f"images in {where} are floats in [{low:g}, {high:g}]: scale them to [0, 1] or [-1, 1]")
     scaled = array.astype(np.float64)
     scaled = (scaled + 1) * 127.5 if low < 0 else scaled * 255

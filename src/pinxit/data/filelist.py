@@ -113,8 +113,10 @@ def scan(root: Path, split: str) -> Files:
     `dataset.json` = {"labels": [[name, class or vector], ...] or null} is obeyed instead. Hidden files are ignored.
 
     Raises:
-        InputError: no images, no such split, or a `dataset.json` that does not fit.
+        InputError: a run's folder, no images, no such split, or a `dataset.json` that does not fit.
     """
+    if (root / "config.yaml").exists() and (root / "checkpoints").is_dir():
+        raise InputError(f"{root} is the folder of a run, its pictures are no data: give a folder of images")
     found = sorted(_zipped(root) if root.is_file() else _walk(root, ""), key=lambda entry: entry.name)
     images = [entry for entry in found if entry.suffix in SUFFIXES]
     ignored = Counter(e.suffix or e.name for e in found if e.suffix not in SUFFIXES and not e.name.endswith(LABELS))

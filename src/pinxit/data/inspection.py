@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pinxit.core.errors import InputError
+
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
@@ -64,12 +66,14 @@ def inspect(
         seed: of points.
 
     Raises:
-        InputError: there is nothing to look at.
+        InputError: there is nothing to look at, or `out` is neither a .png nor a folder.
         RunError: `out` can't be written.
     """
     from pinxit.data import loading
 
     shape = loading.check(split, size, channels, crop)
+    if out is not None and Path(out).suffix not in ("", ".png"):
+        raise InputError(f"`out` is {out} and ends in {Path(out).suffix!r}: it must end in .png, or be a folder for contact.png")
     out = None if out is None else Path(out) if str(out).endswith(".png") else Path(out) / "contact.png"
     kind = loading.kind_of(source)
     if kind == "files":

@@ -34,7 +34,8 @@ class Direction:
     n_test: int
 
     def __str__(self) -> str:
-        return f"{self.name}: tells {100 * self.accuracy:.1f} % of {self.n_test:,} held-out images, from {self.n:,}"
+        share = f"tells {100 * self.accuracy:.1f} % (both sides weighing the same)"
+        return f"{self.name}: {share} of {self.n_test:,} held-out images, from {self.n:,}"
 
 
 @torch.no_grad()

@@ -57,7 +57,7 @@ class Pictures(AbstractEnding):
         codes = game.encode(some(self.data, MEASURED, self.seed).to(game.device))
         if codes.shape[1] < 2:
             return
-        first, second = codes.float().var(dim=0).argsort(descending=True, stable=True)[:2].sort().values.tolist()
+        first, second = codes.float().var(dim=0, correction=0).argsort(descending=True, stable=True)[:2].sort().values.tolist()
         self.keep("manifold", viz.manifold(game, dims=(first, second)))
 
     def keep(self, name: str, picture: Image.Image) -> None:
