@@ -6,6 +6,7 @@ from torch import nn
 
 from pinxit.core.errors import InputError
 from pinxit.core.spec import Spec
+from pinxit.nn.activations import LeakyReLU
 from pinxit.nn.dcgan import SIZES, DCGANGenerator, DCGANTrunk
 
 
@@ -34,7 +35,7 @@ def test_batch_norm_is_everywhere_but_at_the_image():
     generator, trunk = DCGANGenerator(8, 4, Spec(1, 32, 32)), DCGANTrunk(Spec(1, 32, 32), 4)
     assert isinstance(generator.layers[-1], nn.ConvTranspose2d)
     kinds = [type(layer) for layer in trunk.layers]
-    assert kinds[1] is nn.LeakyReLU
+    assert kinds[1] is LeakyReLU
     convolutions = sum(kind is nn.Conv2d for kind in kinds)
     assert sum(kind is nn.BatchNorm2d for kind in kinds) == convolutions - 1
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pinxit.core.spec import Spec
+from pinxit.nn.activations import LeakyReLU
 from pinxit.nn.mlp import Maxout, MLPGenerator, MLPTrunk, mlp, orthogonal
 
 
@@ -39,7 +40,7 @@ def test_dropout_acts_in_training_only_and_on_the_input_at_its_own_rate():
     assert torch.equal(net.eval()(x), net(x))
 
 
-@pytest.mark.parametrize(("activation", "expected"), [("relu", torch.nn.LeakyReLU), ("tanh", torch.nn.Tanh)])
+@pytest.mark.parametrize(("activation", "expected"), [("relu", LeakyReLU), ("tanh", torch.nn.Tanh)])
 def test_activation_and_normalisation_of_a_trunk(activation, expected):
     net = MLPTrunk(Spec(1, 4, 4), (8, 8, 8), activation=activation, normalisation="batch")
     kinds = [type(layer) for layer in net.layers]

@@ -20,6 +20,7 @@ from pinxit.core.errors import InputError
 from pinxit.core.gan_config import GANConfig
 from pinxit.core.spec import Spec
 from pinxit.nn import backbones
+from pinxit.nn.activations import LeakyReLU
 from pinxit.nn.mlp import Maxout
 from pinxit.nn.norms import has_batch_statistics, norm
 
@@ -192,7 +193,7 @@ class Layer(nn.Sequential):
         if config.backbone == "dcgan":
             nn.init.normal_(linear.weight, 0.0, 0.02)
             nn.init.zeros_(linear.bias)
-        super().__init__(linear, *norm(config.normalisation, units, flat=True), nn.LeakyReLU(0.2))
+        super().__init__(linear, *norm(config.normalisation, units, flat=True), LeakyReLU())
         self.features = units
 
 
@@ -246,5 +247,5 @@ class Heads(nn.Module):
 
 
 def _hidden(d_in: int, d_out: int, pieces: int, dropout: float) -> nn.Sequential:
-    layers = [Maxout(d_in, d_out, pieces)] if pieces else [nn.Linear(d_in, d_out), nn.LeakyReLU(0.2)]
+    layers = [Maxout(d_in, d_out, pieces)] if pieces else [nn.Linear(d_in, d_out), LeakyReLU()]
     return nn.Sequential(*layers, *([nn.Dropout(dropout)] if dropout else []))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pinxit.core.errors import InputError
 from pinxit.core.spec import Spec
+from pinxit.nn.activations import LeakyReLU
 from pinxit.nn.norms import norm
 
 SIZES = (16, 28, 32, 64, 128)
@@ -49,12 +50,12 @@ class DCGANTrunk(nn.Module):
     def __init__(self, spec: Spec, width: int, *, normalisation: str = "batch") -> None:
         super().__init__()
         side, doublings = plan(spec, "dcgan")
-        layers: list[nn.Module] = [nn.Conv2d(spec.channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
+        layers: list[nn.Module] = [nn.Conv2d(spec.channels, width, 4, stride=2, padding=1), LeakyReLU()]
         channels, plain = width, normalisation in ("none", "spectral")
         for _ in range(doublings - 1):
             layers += [nn.Conv2d(channels, channels * 2, 4, stride=2, padding=1, bias=plain)]
             channels *= 2
-            layers += [*norm(normalisation, channels), nn.LeakyReLU(0.2, inplace=True)]
+            layers += [*norm(normalisation, channels), LeakyReLU()]
         layers += [nn.Flatten()]
         self.layers = nn.Sequential(*layers)
         self.features = channels * side * side

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pinxit.core.spec import Spec
+from pinxit.nn.activations import LeakyReLU
 from pinxit.nn.norms import norm
 
 
@@ -81,7 +82,7 @@ class MLPTrunk(nn.Module):
             layers += [Maxout(d_in, width, pieces)] if pieces else [nn.Linear(d_in, width)]
             layers += norm(normalisation, width, flat=True) if number else []
             if not pieces:
-                layers.append(nn.LeakyReLU(0.2) if activation == "relu" else nn.Tanh())
+                layers.append(LeakyReLU() if activation == "relu" else nn.Tanh())
             d_in, drop = width, dropout
         layers += [nn.Dropout(drop)] if drop else []
         self.layers = nn.Sequential(*layers)
