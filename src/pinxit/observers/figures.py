@@ -68,6 +68,15 @@ class Figures(AbstractEnding):
         several = len({key.partition("/")[0] for key, _ in found}) > 1
         return [_figure(key if several else name, rows[-1][key], "", protocol) for key, name in found]
 
+    def written(self, name: str) -> float | None:
+        """What a finished run that is looked at again has said before: the looking is not to change what the training took."""
+        path = self.run_dir / "figures.json"
+        try:
+            rows = json.loads(path.read_text()) if path.exists() else []
+            return next((row["value"] for row in rows if row["name"] == name), None)
+        except (json.JSONDecodeError, TypeError, KeyError):
+            return None
+
     def of_the_run(self, game: AbstractGame, clock: Clock) -> list[dict[str, Any]]:
         """Size, length and time."""
         parameters = sum(p.numel() for p in game.parameters())
@@ -86,10 +95,8 @@ class Figures(AbstractEnding):
             import resource
 
             unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss is in bytes there, in KiB elsewhere
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-            rows.append(
-                _figure("peak memory", round(peak), "MiB", "of the whole process, data included; without an accelerator's own")
-            )
+            peak = self.written("peak memory") or round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
+            rows.append(_figure("peak memory", peak, "MiB", "of the whole process, data included; without an accelerator's own"))
         return rows
 
 
