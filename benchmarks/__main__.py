@@ -10,8 +10,8 @@ from pathlib import Path
 from benchmarks import harness
 
 NAMES = (
-    "gan_epoch", "vae_pythae", "overhead", "dcgan_flops", "wgan_gp_epoch", "discriminator", "extraction", "metrics",
-    "pixel_sampling", "masked_training", "pixelrnn", "iwae_pythae", "startup", "memory",
+    "gan_epoch", "vae_pythae", "overhead", "dcgan_flops", "wgan_gp_epoch", "discriminator", "allocator", "extraction",
+    "metrics", "pixel_sampling", "masked_training", "pixelrnn", "iwae_pythae", "startup", "memory",
 )  # fmt: skip
 
 

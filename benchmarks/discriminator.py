@@ -1,7 +1,8 @@
-"""What a discriminator's step costs: real and generated images in one pass against two, and spectral norms against none.
+"""What a discriminator's step costs: one pass against two, spectral norms against none, torch's LeakyReLU against ours.
 
-One pass is legal where the discriminator has no batch statistics; `pinxit.nn.backbones.both` chooses. The step is the whole of
-it: generator's samples without a graph, passes, gradient, optimizer.
+Torch's LeakyReLU has a zero second derivative that runs back through a penalised critic. One pass of real and generated images
+is legal where the discriminator has no batch statistics; `pinxit.nn.backbones.both` chooses. The step is the whole of it:
+generator's samples without a graph, passes, gradient, optimizer.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from benchmarks.runs import Bare, alone, images
 from pinxit.core.game import AbstractGame
 from pinxit.data.store import Store
 from pinxit.nn import backbones
-from pinxit.systems import gan, sngan
+from pinxit.nn.activations import LeakyReLU
+from pinxit.systems import gan, sngan, wgan_gp
 
 NETWORKS = {
     "mlp 512-256": gan.Config(
@@ -54,8 +56,19 @@ def stepping(game: AbstractGame, real: Store, turns: slice, steps: int, *, apart
     return alone(work)
 
 
+def penalised(real: Store, like: gan.Config, steps: int, kind: str) -> Work:
+    """Critic steps of WGAN-GP on the networks of `like`."""
+    same = {name: getattr(like, name) for name in ("backbone", "generator", "discriminator", "width", "lr", "batch_size")}
+    game = wgan_gp.build(wgan_gp.Config(**same), real.spec)
+    for parent in list(game.modules()) if kind == "torch's" else ():
+        for name, child in parent.named_children():
+            if isinstance(child, LeakyReLU):
+                setattr(parent, name, nn.LeakyReLU(child.negative_slope))
+    return stepping(game, real, slice(0, 1), steps)
+
+
 def run(options: Options) -> list[Section]:
-    """One pass against two on both networks; a whole round of dcgan with spectral norms and without."""
+    """One pass against two on both networks; a whole round of dcgan with spectral norms and without; penalised critics."""
     real, sections = images(), []
     for name, config in NETWORKS.items():
         steps = 3 if options.quick else 300 if config.backbone == "mlp" else 30
@@ -75,4 +88,9 @@ def run(options: Options) -> list[Section]:
     sides = [Side("spectral", lambda: side("spectral")), Side("none", lambda: side("none"))]
     ratios = [Ratio("spectral / none", "spectral", "none", at_most=1.05)]
     sections.append(compare(f"dcgan width 64: {steps} rounds of sngan with and without spectral norms", sides, ratios, options))
+    for name, config in NETWORKS.items():
+        steps = 3 if options.quick else 200 if config.backbone == "mlp" else 20
+        sides = [Side(kind, partial(penalised, real, config, steps, kind)) for kind in ("ours", "torch's")]
+        ratios = [Ratio("torch's / ours", "torch's", "ours", at_least=1.0)]
+        sections.append(compare(f"wgan-gp, {name}: {steps} critic steps, LeakyReLU of", sides, ratios, options))
     return sections

@@ -76,7 +76,7 @@ def test_images_of_any_software_get_the_score_of_the_run_that_they_came_from(run
     assert abs(a["value"] - b["value"]) < 4 * (a["error"] ** 2 + b["error"] ** 2) ** 0.5
 
 
-def test_bad_files_are_left_out_when_asked_and_sub_folders_are_named(capsys, tmp_path):
+def test_bad_files_are_left_out_when_asked_and_classes_are_named(capsys, tmp_path):
     """A folder of two sub-folders and one broken file: refused, or judged without it, and both are said."""
     for i in range(40):
         path = tmp_path / "set" / "ab"[i % 2] / f"{i}.png"
@@ -88,7 +88,7 @@ def test_bad_files_are_left_out_when_asked_and_sub_folders_are_named(capsys, tmp
     assert "bad.png" in said(capsys, *args, status=2)
     told = said(capsys, *args, "--skip-bad")
     assert "1 of 41 files were left out: a/bad.png" in told
-    assert "the images of the 2 sub-folders" in told
+    assert "the images of the 2 classes" in told
 
 
 @pytest.mark.slow

@@ -263,13 +263,15 @@ def test_small_batches(name, tmp_path):
             game = module.build(small, home(name))
         except InputError:
             continue
-        trained(shortened(game, 1), Tiny(home(name), n=8), tmp_path / str(size))
+        trainer = trained(shortened(game, 1), Tiny(home(name), n=8), tmp_path / str(size))
+        assert trainer.clock.step == trainer.rounds
         return
     pytest.fail("no batch of at most four images is allowed")
 
 
 def test_data_smaller_than_a_batch(name, tmp_path):
-    trained(shortened(make(name), 1), Tiny(home(name), n=3), tmp_path)
+    trainer = trained(shortened(make(name), 1), Tiny(home(name), n=3), tmp_path)
+    assert trainer.clock.step == trainer.rounds
 
 
 def test_configuration_round_trip(name):

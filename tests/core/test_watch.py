@@ -168,7 +168,8 @@ def test_a_buffer_that_is_not_finite_is_not_saved(tmp_path, points):
 def test_a_constant_mask_of_minus_infinity_is_no_accident(tmp_path, points):
     game = breaking("not")
     game.register_buffer("mask", torch.full((3, 3), float("-inf")).triu(1), persistent=False)
-    trained(game, points, tmp_path)
+    trainer = trained(game, points, tmp_path)
+    assert trainer.clock.step == trainer.rounds
 
 
 def test_a_stat_that_is_not_finite_does_not_stop_the_run(tmp_path, points):

@@ -335,7 +335,6 @@ def test_a_perfect_sampler_reaches_the_ceiling_and_shuffled_labels_do_not():
     assert found.real >= 0.95
     assert found.trts >= 0.95
     assert found.tsts >= 0.95
-    assert not found.marked
     # Each of four clusters takes a favourite label at random: 2 or more right by chance of 26 %, 3 or more of 5 %.
     assert found.shuffled <= 0.5
     assert (found.n_test, found.n_generated) == (200, 360)
@@ -363,12 +362,11 @@ class Marks(Draws):
         return x
 
 
-def test_a_mark_of_the_class_is_found():
-    """A classifier of generated images reads them all, one of real images half; and fails on real ones."""
+def test_a_mark_of_the_class_shows_in_what_a_classifier_makes_of_more_samples():
+    """A classifier of generated images reads them all, one of real images half."""
     found = train_on_synthetic(Marks(squares(400, seed=7)), split_squares(360, 100), n=360, protocol=TSTR)
     assert found.tsts >= 0.9
     assert found.trts <= 0.7
-    assert found.marked
 
 
 def test_labels_are_drawn_as_the_data_has_them():

@@ -176,7 +176,7 @@ def _of_images(path: Path, name: str, judge: Judge, chosen: options.Judged) -> S
     order = torch.randperm(len(source), generator=torch.Generator().manual_seed(0))[: judge.n]
     lines = [f"{path}: {note}" for note in getattr(source.data, "notes", ())]
     if path.is_dir() and (parts := source.data.spec.classes):
-        lines.append(f"the images of the {parts} sub-folders of {path} are judged as one set")
+        lines.append(f"the images of the {parts} classes of {path} are judged as one set")
     return Subject(name, extraction.DataSource(source.data, order), None, {"kind": "images", "folder": str(path)}, lines=lines)
 
 

@@ -12,6 +12,8 @@ from pinxit.core.config import Config
 from pinxit.data.catalogue import DEFAULT
 
 DEFAULT_PRESET = "small"
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+"""What torch's generators take."""
 
 
 class Run(Config):
@@ -22,7 +24,7 @@ class Run(Config):
     run: Path | None = None
     """The run's folder; None is runs/SYSTEM-DATA-PRESET-sSEED, with a code where further options differ. A run found
     there goes on."""
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: Seed = 0
     """Decides every random number of the run."""
     config: Path | None = None
     """A .yaml, .toml or .json file with sections preset, seed, source, config, settings; or the config.yaml of a run. It
@@ -61,7 +63,7 @@ class Sample(Config):
     """Number of samples."""
     classes: Annotated[tuple[int, ...], tyro.conf.arg(aliases=("--class",))] = ()
     """Draw these classes alone, `n` samples shared among them in their order: --class 8, or --class 3 8."""
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: Seed = 0
     """Another seed, other samples."""
     out: Path | None = None
     """The picture (.png, .webp), or .npz for the array `x` (n, height, width, channels); None is samples.png, unless
@@ -83,7 +85,7 @@ class Interpolate(Config):
     """Pictures a walk, its ends included."""
     classes: Annotated[tuple[int, ...], tyro.conf.arg(aliases=("--class",))] = ()
     """The walks' classes in turn, of a class-conditional model; none given are all. A walk stays in its class."""
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: Seed = 0
     """Another seed, other walks."""
     out: Path = Path("interpolation.png")
     """The picture."""
@@ -98,7 +100,7 @@ class Reconstruct(Config):
     """Images to reconstruct; None is the run's own set, its test split where it has one."""
     n: Annotated[int, tyro.conf.arg(aliases=("-n",))] = Field(16, ge=1)
     """Number of images."""
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: Seed = 0
     """Another seed, other images."""
     out: Path = Path("reconstructions.png")
     """The picture."""
@@ -119,7 +121,7 @@ class Complete(Config):
     """Number of images."""
     draws: int = Field(4, ge=1)
     """Completions of each."""
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: Seed = 0
     """Another seed, other images and other completions."""
     engine: Literal["auto", "naive", "cached", "wavefront", "fixed-point"] = "auto"
     """How the pixels are painted: the result is the same, the time is not."""
@@ -136,7 +138,7 @@ class Directions(Config):
     """Labelled images; None is the run's own set."""
     classes: Annotated[tuple[int, ...], tyro.conf.arg(aliases=("--class",))] = ()
     """The classes whose directions are shown; none given are all."""
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: Seed = 0
     """Another seed, other images."""
     out: Path = Path("directions.png")
     """The picture."""
@@ -167,7 +169,7 @@ class Demo(Config):
     """The folder; the page is its report.html."""
     preset: str = DEFAULT_PRESET
     """Of each system: small takes minutes, tiny seconds."""
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: Seed = 0
     """Decides every random number."""
 
 
@@ -180,7 +182,7 @@ class Theory(Config):
     """The picture (.png), of all the folder; None is theory-NAME.png, of all theory/."""
     numbers: Path | None = None
     """A .json file for the numbers, beside the command that gives them."""
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: Seed = 0
     """Decides the samples and the weights that training starts from."""
 
 
@@ -213,7 +215,7 @@ class Judged(Config):
     """inception-2015: the file of its weights; None lets torch-fidelity download them."""
     metrics: tuple[str, ...] = ()
     """Which metrics; none given are the usual ones. `pinxit evaluate --metrics help` lists them."""
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: Seed = 0
     """Of the samples that are drawn."""
     controls: bool = True
     """Judge spoilt real samples too."""

@@ -46,9 +46,8 @@ def sample(chosen: options.Sample) -> None:
 def interpolate(chosen: options.Interpolate) -> None:
     """Draw walks between random codes."""
     _check_suffix(chosen.out, PICTURES)
-    game = _able(
-        chosen.folder, *(("HasClassLatents", "walk within a class") if chosen.classes else ("HasLatents", "interpolate"))
-    )
+    protocol, what = ("HasClassLatents", "walk within a class") if chosen.classes else ("HasLatents", "interpolate")
+    game = _able(chosen.folder, protocol, what)
     _check_classes(chosen, game)
     if game.spec.continuous:
         raise InputError(f"interpolations are of images, {chosen.folder} makes points")
@@ -234,7 +233,7 @@ def _generator(seed: int) -> Any:
 
 
 def _check_suffix(out: Path, allowed: tuple[str, ...]) -> None:
-    if out.suffix.lower() not in allowed:
+    if out.suffix not in allowed:
         raise InputError(f"`--out` {out} ends in {out.suffix!r}: it must end in {' or '.join(allowed)}")
 
 

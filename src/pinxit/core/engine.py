@@ -162,7 +162,7 @@ def _peers() -> Iterator[None]:
 def _keep_freed_memory() -> None:
     """Have glibc hand freed memory out again, where there is glibc, instead of giving it back to the system at every round.
 
-    Else the tensors of each round lie on new pages, which the system has to clear first: a tenth of the time of a small network.
+    Else the tensors of each round may lie on new pages, which the system has to clear first (benchmarks/allocator.py).
     """
     import ctypes
 

@@ -134,9 +134,8 @@ class Transfer:
     Args:
         tstr: accuracy on real test images, trained on generated ones.
         trts: accuracy on generated images, trained on real ones.
-        tsts: accuracy on held-out generated images (those that choose the epoch), trained on generated ones. Where it is above
-            `trts`, generated classes are told apart by more than what tells real ones apart: they lie further apart than the
-            data's, or bear a mark that real images lack, and a classifier learns that instead.
+        tsts: accuracy on held-out generated images (those that choose the epoch), trained on generated ones. Above `real`,
+            classes of generated images are easier to tell apart than those of real ones.
         real: accuracy on real test images, trained on as many real ones: the ceiling of `tstr`.
         shuffled: as `tstr`, with the generated labels shuffled: the control. Chance on average over seeds, but it varies widely
             where classes are few and far apart, because the images of a class still share a favourite label.
@@ -162,12 +161,6 @@ class Transfer:
     def error(self) -> float:
         """The standard error of `tstr` over test images, sqrt(p (1 - p) / n); that over training seeds is not in it."""
         return (self.tstr * (1 - self.tstr) / self.n_test) ** 0.5
-
-    @property
-    def marked(self) -> bool:
-        """Whether `tsts` is above `trts` by more than three of their standard errors."""
-        variances = (p * (1 - p) / n for p, n in ((self.tsts, self.n_held), (self.trts, self.n_generated)))
-        return self.tsts - self.trts > 3 * sum(variances) ** 0.5
 
 
 def train_on_synthetic(

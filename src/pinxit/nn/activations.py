@@ -29,6 +29,8 @@ class LeakyReLU(nn.LeakyReLU):
 
 
 class _LeakyReLU(Function):
+    """Whose gradient depends on the incoming one alone, as far as it is differentiated again."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, slope: float) -> Tensor:
         out = F.leaky_relu(x, slope)

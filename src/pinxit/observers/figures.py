@@ -74,7 +74,7 @@ class Figures(AbstractEnding):
         try:
             rows = json.loads(path.read_text()) if path.exists() else []
             return next((row["value"] for row in rows if row["name"] == name), None)
-        except (json.JSONDecodeError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError):  # damaged: it is written anew
             return None
 
     def of_the_run(self, game: AbstractGame, clock: Clock) -> list[dict[str, Any]]:

@@ -10,9 +10,9 @@ with x~ = G(z, y'), sp(t) = log(1 + e^t), and the cross-entropy CE taken on logi
 that tells a class, whether real samples bear it or not, and early in a run they may settle on one; a small w leaves it to real
 samples to say what a class looks like.
 
-Whatever lambda and w, no term asks for samples of a class that resemble another class as real ones do: G keeps its classes
-further apart than the data's are (`tsts` above `trts` in `pinxit.metrics.classifier.Transfer`), and a classifier of its samples
-is worse on real ones than its label accuracy suggests. The projection of `cgan` has no such bias.
+At any lambda and w, G is paid for classes that C tells apart with certainty, and for none that overlap as real ones do (Gong et
+al. 2019, https://arxiv.org/abs/1907.02690): a classifier of its samples may read real ones worse than their label accuracy
+suggests.
 
 The classes y' are those of the batch, so of the data's frequencies; `sample(n)` draws them uniformly. The stats `class(x)` and
 `class(G(z))` are the shares of classes that D tells right: a high one shows neither that the class is right to others nor that

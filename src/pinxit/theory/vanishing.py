@@ -63,8 +63,8 @@ class Trace:
         >= 1; wasserstein_range (greatest over least once the critic's slope has reached 0.9) <= 3, infinite where it never has.
         minimax_fall_from_peak counts from the greatest.
         """
-        first = next((place for place, slope in enumerate(self.slope) if slope >= SETTLED), len(self.slope))
-        settled = self.wasserstein[first:] or [0.0, math.inf]
+        first = next((place for place, slope in enumerate(self.slope) if slope >= SETTLED), None)
+        settled = [0.0, math.inf] if first is None else self.wasserstein[first:]
         return {
             "accuracy_at_200": self.at("accuracy", 200),
             "minimax_fall": self.minimax[0] / max(self.at("minimax", 1000), 1e-300),
