@@ -96,6 +96,34 @@ def test_the_first_record_is_the_gradient_of_the_untrained_adversary(setting):
     generator.train()
 
 
+class Bowl(nn.Module):
+    """|x|^2 / 2, whose slope at x is |x|."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.scale * x.flatten(1).square().sum(1) / 2
+
+
+def test_the_slope_is_taken_evenly_between_samples_and_held_out_ones(setting):
+    generator, real = setting
+    seen: list[torch.Tensor] = []
+
+    def spied(n: int, draw: torch.Generator) -> torch.Tensor:
+        seen.append(latents(n, draw))
+        return seen[-1]
+
+    trace = vanishing(generator, spied, real, score, Bowl, Plan(steps=1, batch_size=4, probe=16, record=(0,)))
+    with torch.no_grad():
+        between = torch.stack(
+            [torch.lerp(a, b, k / 15) for k, (a, b) in enumerate(zip(generator.eval()(seen[0]), real[-16:], strict=True))]
+        )
+    generator.train()
+    assert trace.slope[0] == pytest.approx(between.flatten(1).norm(dim=1).mean().item(), rel=1e-5)
+
+
 def test_a_critic_is_compared_with_itself_once_it_has_risen():
     """The gradient before the slope reaches 0.9 does not count; a critic that never does is within no range."""
     lists = {name: [1.0, 1.0, 1.0] for name in ("accuracy", "minimax", "non_saturating", "least_squares")}
