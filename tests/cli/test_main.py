@@ -92,7 +92,8 @@ def test_data_list_shows_every_set(pinxit):
         (["train", "--lr", "1"], ["system first", "gan"]),
         (["train", "gan", "--preset", "smal"], ["`smal`", "did you mean `small`?"]),
         (["train", "gan", "--lrr", "1"], ["`--lrr`", "did you mean `--lr`?"]),
-        (["train", "gan", "--lr", "abc"], ["--lr", "'abc'", "float"]),
+        (["train", "gan", "--lr", "abc"], ["--lr", "not a number: 'abc'"]),
+        (["train", "gan", "--rounds", "1e3"], ["--rounds", "not a whole number: '1e3'"]),
         (["train", "gan", "--rounds", "-5"], ["`rounds` is -5", "greater than or equal to 1"]),
         (["train", "gan", "--data", "fashion-mnits"], ["`fashion-mnits`", "did you mean `fashion-mnist`?"]),
         (["train", "gan", "--data", "nowhere/"], ["`nowhere/`"]),
@@ -108,6 +109,7 @@ def test_data_list_shows_every_set(pinxit):
         (["reconstruct", "nix", "--out", "a"], ["--out", ".png"]),
         (["info", "nix"], ["no run in `nix`"]),
         (["demo", "--preset", "smal"], ["`smal`", "did you mean `small`?"]),
+        (["data", "inspect", ""], ["no data ``"]),
         (["data", "inspect", "fashion-mnits"], ["did you mean `fashion-mnist`?"]),
         (["completion", "fish"], ["'fish'", "bash", "zsh"]),
     ],
@@ -122,6 +124,7 @@ def test_a_run_that_is_missing_names_the_near_one(refused):
     Path("runs/gan-a/config.yaml").write_text("system: gan\n")
     assert "did you mean `gan-a`?" in refused("info", "runs/gan-b")
     assert "gan-a" in refused("sample", "gan-a")
+    assert "`runs` holds 1 runs and is none itself: give one, such as runs/gan-a" in refused("info", "runs")
 
 
 def test_print_config_is_a_file_for_config_and_writes_nothing(pinxit):

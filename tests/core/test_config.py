@@ -123,6 +123,7 @@ def test_files(tmp_path, name, text):
     ("a.ini", b"x", "ends in '.ini': it must end in one of .yaml, .yml, .toml, .json"),
     ("a.yaml", b"a: [1", "is not valid"),
     ("a.yaml", b"\xff\xfe\x00", "is not valid"),
+    ("a.yaml", b"a: 1\nb: {c: 2, c: 3}\n", "`c` is there twice, again in line 2: keep one"),
     ("a.toml", b"a = ", "is not valid"),
     ("a.json", b"{", "is not valid"),
     ("a.yaml", b"", "holds NoneType: it must map field names to values"),

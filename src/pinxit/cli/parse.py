@@ -22,6 +22,11 @@ from pinxit.core.errors import InputError
 
 _HELP = ("-h", "--help")
 _NUMBER = re.compile(r"-(\d|\.\d|inf|nan)")
+_PYTHON = {
+    "invalid literal for int() with base 10: ": "not a whole number: ",
+    "could not convert string to float: ": "not a number: ",
+}
+"""Python's words for a value of the wrong type, and a user's."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,5 +165,7 @@ def _condensed(box: str) -> str:
     if message.startswith("Missing from"):
         name, _, text = message.partition(": ")[2].strip().partition(" ")
         return f"missing {name}: {text.partition('(required)')[0].strip().rstrip('.')}"
+    for python, plainly in _PYTHON.items():
+        message = message.replace(python, plainly)
     usage = next((lines[n + 1] for n, line in enumerate(lines) if line == "Argument helptext:"), "")
     return f"{message} (usage: {usage})" if usage else message

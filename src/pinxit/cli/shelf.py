@@ -57,6 +57,9 @@ def find(folder: Path) -> Path:
     """`folder`, if it is a run's or a saved model's; else raises InputError with the near one."""
     if _is_run(folder):
         return folder
+    inside = sorted(path.name for path in folder.iterdir() if _is_run(path)) if folder.is_dir() else []
+    if inside:
+        raise InputError(f"`{folder}` holds {len(inside)} runs and is none itself: give one, such as {folder / inside[0]}")
     beside = folder.parent if folder.parent.is_dir() else Path("runs")
     runs = [path.name for path in beside.iterdir() if _is_run(path)] if beside.is_dir() else []
     fix = f"in {beside}, {near(folder.name, runs)}" if runs else f"make one with {console.command('train', systems.names()[0])}"
@@ -142,7 +145,7 @@ def _progress(folder: Path) -> None:
     import torch
 
     clock = torch.load(found[-1] / "resume.pt", weights_only=True, map_location="cpu")["clock"]
-    done = "finished" if (folder / "model").is_dir() else "not finished"
+    done = "finished" if (folder / "model").is_dir() else "not finished: its training command goes on with it"
     console.say(f"{'clock':<12}{_flat(clock)} ({done})")
 
 

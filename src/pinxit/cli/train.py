@@ -53,6 +53,7 @@ def fit(plan: Plan) -> AbstractGame:
     from pinxit.training import Trainer
 
     trainer = Trainer(game, real, plan.folder, seed=plan.run.seed, settings=plan.settings, about=plan.origin())
+    trainer.keep_config()  # first: a folder that holds another run is refused before anything is announced
     console.say(announcement(plan, real, trainer))
     for note in real.notes:
         console.say(f"note: {note}")

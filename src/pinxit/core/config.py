@@ -86,7 +86,20 @@ def read_file(path: Path) -> dict[str, Any]:
     """The mapping in a YAML, TOML or JSON file; raises InputError naming the file and what is wrong with it."""
     import yaml
 
-    readers = {".yaml": yaml.safe_load, ".yml": yaml.safe_load, ".toml": tomllib.loads, ".json": json.loads}
+    class Loader(yaml.SafeLoader):
+        """Refuses a key that is there twice, as TOML does."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            keys = [key.value for key, _ in node.value]
+            for number, (key, _) in enumerate(node.value):
+                if key.value in keys[:number]:
+                    raise yaml.YAMLError(f"`{key.value}` is there twice, again in line {key.start_mark.line + 1}: keep one")
+            return super().construct_mapping(node, deep)
+
+    def parsed(text: str) -> Any:
+        return yaml.load(text, Loader)
+
+    readers = {".yaml": parsed, ".yml": parsed, ".toml": tomllib.loads, ".json": json.loads}
     if path.suffix not in readers:
         raise InputError(f"configuration file {path} ends in {path.suffix!r}: it must end in one of {', '.join(readers)}")
     try:

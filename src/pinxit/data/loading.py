@@ -182,7 +182,7 @@ def kind_of(source: Any) -> str:
     if text in catalogue.names():
         return "named"
     path = Path(text).expanduser()
-    if path.is_dir():
+    if path.is_dir() and text:  # "" would be the folder that we are in
         return "files"
     kinds = {".npz": "npz", ".npy": "npy", ".zip": "files"}
     if not path.is_file():

@@ -63,7 +63,7 @@ def survey(files: Files, want: cache.Want, skip_bad: bool, progress: Progress | 
     """What every image becomes and which can't be read, from headers alone; with `skip_bad`, by decoding each once."""
     index = cache.read_index(files, want)
     if index is None or (skip_bad and not index.thorough):
-        index = _index(files, want, skip_bad)
+        index = _index(files, want)
         if skip_bad:
             for _ in _decoded(files, index, progress):
                 pass
@@ -81,12 +81,12 @@ def pack(files: Files, want: cache.Want, skip_bad: bool, progress: Progress | No
         pixels = cache.read_pixels(files, want, index)
         if pixels is not None:
             return index, pixels
-    index = _index(files, want, skip_bad)
+    index = _index(files, want)
     for place in cache.places(files, want, to_write=True):
         try:
             whole.write_with(place / cache.PIXELS, lambda temporary: _write(temporary, files, index, skip_bad, progress))  # noqa: B023
         except RunError:  # read-only, or full: try the next place
-            index = _index(files, want, skip_bad)
+            index = _index(files, want)
             continue
         cache.write_index(files, want, index)
         pixels = cache.read_pixels(files, want, index)
@@ -118,8 +118,8 @@ def told(files: Files, bad: dict[int, str]) -> str:
     return notes.first_few([f"{files.entries[i].name} ({reason})" for i, reason in sorted(bad.items())])
 
 
-def _index(files: Files, want: cache.Want, skip_bad: bool) -> Index:
-    """The form of the images from their headers, and the files that have none; raises InputError."""
+def _index(files: Files, want: cache.Want) -> Index:
+    """The form of the images from their headers, and the files that have none; raises InputError where no file has one."""
     reader = Reader(files)
     headers: dict[int, Header] = {}
     bad = {}
@@ -129,7 +129,7 @@ def _index(files: Files, want: cache.Want, skip_bad: bool) -> Index:
         else:
             headers[i] = found
     index = Index(Form(1, 1, 1), bad, False)
-    _refuse(files, index, skip_bad)
+    _refuse(files, index, skip_bad=True)  # the rest once everything was decoded, so that all bad files are told at once
     height, width = want.size or _one_size(files, headers)
     channels = want.channels or (1 if all(h.grey for h in headers.values()) else 3)
     index.form = Form(height, width, channels, want.crop)
