@@ -2,7 +2,8 @@
 
 The tutorial's side is the loop that most GAN tutorials share: an image at a time through PIL, ToTensor and Normalize; fakes
 not detached in the discriminator's step; gradients of the discriminator's weights in the generator's step; BCELoss of a
-sigmoid; plain Adam; the numbers printed every 200 steps. It is played on three networks:
+sigmoid; plain Adam; the numbers printed every 200 steps. It runs in a process of its own, as it would without pinxit. It is
+played on three networks:
 
     tutorial    64-256-256-784 and 784-256-256-1: those of the tutorial that has exactly this loop,
                 github.com/yunjey/pytorch-tutorial, tutorials/03-advanced/generative_adversarial_network
@@ -29,7 +30,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from benchmarks.harness import Options, Ratio, Section, Side, Work, compare
+from benchmarks.harness import Options, Ratio, Section, Side, Work, apart, compare
 from benchmarks.runs import SETTINGS, alone, fitted, images
 from pinxit.core.trainer import Trainer
 from pinxit.data.store import Store
@@ -168,7 +169,7 @@ def run(options: Options) -> list[Section]:
             saving = time.perf_counter() - start
             sides = [
                 Side("pinxit", fitted(build, real, root)),
-                Side("tutorial", partial(tutorial, real, config)),
+                Side("tutorial", apart(partial(tutorial, real, config))),
                 Side("products", lambda products=products: products.play),
             ]
             ratios = [

@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime
 import gc
 import json
+import multiprocessing
 import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 PAIRS = 7
@@ -113,6 +115,34 @@ def measure(side: Side) -> float:
     finally:
         gc.enable()
     return elapsed if own is None else own
+
+
+def apart(make: Callable[[], Work]) -> Callable[[], Work]:
+    """A side's `make` in a process of its own, started once, which tells the time measured there.
+
+    For other software: how pinxit sets up the process that it is in, memory above all, would otherwise speed that up too.
+    """
+    # Spawned: a forked child would have pinxit's allocator, and threads that are not there.
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    context.Process(target=_serve, args=(make, there), daemon=True).start()
+    there.close()
+
+    def work() -> float:
+        here.send(True)
+        return here.recv()
+
+    return lambda: work
+
+
+def _serve(make: Callable[[], Work], pipe: Connection) -> None:
+    """Measure a side at every word, until nobody is there to send one."""
+    while True:
+        try:
+            pipe.recv()
+        except EOFError:
+            return
+        pipe.send(measure(Side("", make)))
 
 
 def per_pair(measures: dict[str, list[float]], ratio: Ratio) -> list[float]:

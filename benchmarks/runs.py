@@ -14,6 +14,7 @@ from benchmarks.harness import Work
 from pinxit import data
 from pinxit.core.clock import Clock
 from pinxit.core.config import Settings
+from pinxit.core.engine import Engine
 from pinxit.core.game import AbstractGame, Batch, Turn, owners
 from pinxit.core.trainer import Trainer
 from pinxit.data import catalogue
@@ -84,6 +85,7 @@ class Bare:
     """The operations of a game's first stage in the plainest loop: no seeds, no records, no watch, no clock."""
 
     def __init__(self, game: AbstractGame, real: Store) -> None:
+        Engine(SETTINGS)  # sets the process up, its memory above all, as for training
         players = owners(game)
         self.game, self.real, self.stage = game.train(), real, game.stages()[0]
         self.parameters = {name: player.parameters() for name, player in players.items()}

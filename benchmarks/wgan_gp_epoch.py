@@ -2,8 +2,9 @@
 
 The tutorials' side: an image at a time through PIL, ToTensor and Normalize; the generator's graph kept in the critic's step, so
 that its gradients are computed and thrown away; real, generated and interpolated images in three passes of their own; plain Adam;
-`.item()` at every step. Networks: the multilayer perceptrons of PyTorch-GAN's wgan_gp.py without its batch norm in the
-generator (128, 256, 512, 1024; critic 512, 256), batch 64, five critic steps.
+`.item()` at every step; a process of its own, as it would have without pinxit. Networks: the multilayer perceptrons of
+PyTorch-GAN's wgan_gp.py without its batch norm in the generator (128, 256, 512, 1024; critic 512, 256), batch 64, five critic
+steps.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from benchmarks.gan_epoch import TutorialImages
-from benchmarks.harness import Options, Ratio, Section, Side, Work, compare
+from benchmarks.harness import Options, Ratio, Section, Side, Work, apart, compare
 from benchmarks.runs import Bare, alone, fitted, images
 from pinxit.data.store import Store
 from pinxit.systems import wgan_gp
@@ -106,14 +107,14 @@ def run(options: Options) -> list[Section]:
     config = CONFIG.replace(rounds=10 if options.quick else len(real) // (CONFIG.batch_size * CONFIG.n_critic))
     build = partial(wgan_gp.build, config, real.spec)
     with tempfile.TemporaryDirectory() as root:
-        sides = [Side("pinxit", fitted(build, real, root)), Side("tutorial", partial(tutorial, real, config))]
+        sides = [Side("pinxit", fitted(build, real, root)), Side("tutorial", apart(partial(tutorial, real, config)))]
         ratios = [Ratio("tutorial / pinxit", "tutorial", "pinxit", at_least=2.0)]
         title = f"wgan-gp: an epoch, {config.rounds} rounds of {config.n_critic} critic steps of {config.batch_size} images"
         epoch = compare(title, sides, ratios, options)
     steps = 20 if options.quick else 200
     sides = [
         Side("pinxit", partial(critics, real, config, ours=True, steps=steps)),
-        Side("tutorial", partial(critics, real, config, ours=False, steps=steps)),
+        Side("tutorial", apart(partial(critics, real, config, ours=False, steps=steps))),
     ]
     ratios = [Ratio("tutorial / pinxit", "tutorial", "pinxit", at_least=1.1)]
     return [epoch, compare(f"wgan-gp: {steps} critic steps alone", sides, ratios, options)]
