@@ -284,6 +284,23 @@ def test_models_that_are_no_modules_are_kept_only_by_a_digest(cache):
     assert seen(SampleSource(Plain(), N, GREY, digest="v2")) > 0
 
 
+def test_what_was_read_longest_ago_is_dropped(cache, monkeypatch):
+    sizes = [extract(Pixels(GREY), DataSource(store(seed=seed))).path.stat().st_size for seed in range(3)]
+    files = [extract(Pixels(GREY), DataSource(store(seed=seed))).path for seed in range(3)]
+    for age, file in enumerate(files):
+        os.utime(file, ns=(0, age))
+    extract(Pixels(GREY), DataSource(store(seed=0)))  # read: now 1 is the oldest
+    monkeypatch.setattr(kept, "KEPT", sum(sizes[:3]))
+    newest = extract(Pixels(GREY), DataSource(store(seed=3))).path
+    assert {file for file in files if not file.exists()} == {files[1]}
+    assert not files[1].with_suffix(".sums").exists()
+    monkeypatch.setattr(kept, "KEPT", 0)
+    rows = extract(Pixels(GREY), DataSource(store(seed=4)))
+    assert list(cache.glob("*.npy")) == [rows.path], "the one just made stays, whatever it takes"
+    assert len(rows.features) == N
+    assert not newest.exists()
+
+
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "no sums", "emptied", "other shape"])
 def test_a_damaged_file_is_named_and_computed_anew(damage):
     want = extract(Counting(), DataSource(store()))

@@ -1,7 +1,7 @@
 """Feature matrices on disk: made block by block, gone on with after an interruption, checked whenever they are read.
 
 `<key>.npy` is the matrix and `<key>.sums` a checksum of each unit of its rows. While it is made it is called `<key>.part`; only a
-whole one gets the name by which it is found.
+whole one gets the name by which it is found. What was not read for longest goes when a folder has grown beyond `KEPT`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from pinxit.data import catalogue
 from pinxit.metrics.features.sources import UNIT
 
 BLOCK = 1024
+KEPT = 4 * 1024**3
+"""Bytes of whole matrices in a folder."""
 
 
 class InMemory:
@@ -118,6 +120,7 @@ class OnDisk:
                 self._file.close()
             os.replace(self._part, self.path)
             self._file.close()
+        _drop_old(self.path)
         return torch.from_numpy(np.load(self.path, mmap_mode="c", allow_pickle=False))
 
     def _save(self) -> None:
@@ -151,11 +154,25 @@ def read(key: str, n: int, dim: int) -> tuple[Tensor, Path] | None:
             continue
         rows = _whole(path, n, dim)
         if rows is not None:
+            with suppress(OSError):
+                os.utime(path)  # what was read last is dropped last
             return torch.from_numpy(rows), path
         warnings.warn(f"{path} is damaged (its checksums do not fit): its features are computed anew", stacklevel=3)
         for file in (path, path.with_suffix(".sums")):
             file.unlink(missing_ok=True)
     return None
+
+
+def _drop_old(newest: Path) -> None:
+    """Remove the matrices beside `newest` that were read longest ago, until all of them take `KEPT` bytes."""
+    with suppress(OSError):  # another process may do the same, and a file in use may have to stay
+        files = sorted(newest.parent.glob("*.npy"), key=lambda file: file.stat().st_mtime_ns)
+        size = sum(file.stat().st_size for file in files)
+        for file in files:
+            if size > KEPT and file != newest:
+                size -= file.stat().st_size
+                file.unlink()
+                file.with_suffix(".sums").unlink(missing_ok=True)
 
 
 def _whole(path: Path, n: int, dim: int) -> np.ndarray | None:
