@@ -124,7 +124,7 @@ def test_a_run_that_is_missing_names_the_near_one(refused):
     Path("runs/gan-a/config.yaml").write_text("system: gan\n")
     assert "did you mean `gan-a`?" in refused("info", "runs/gan-b")
     assert "gan-a" in refused("sample", "gan-a")
-    assert "`runs` holds 1 runs and is none itself: give one, such as runs/gan-a" in refused("info", "runs")
+    assert "`runs` is a folder of runs (1): give one of them, such as runs/gan-a" in refused("info", "runs")
 
 
 def test_print_config_is_a_file_for_config_and_writes_nothing(pinxit):

@@ -59,7 +59,7 @@ def find(folder: Path) -> Path:
         return folder
     inside = sorted(path.name for path in folder.iterdir() if _is_run(path)) if folder.is_dir() else []
     if inside:
-        raise InputError(f"`{folder}` holds {len(inside)} runs and is none itself: give one, such as {folder / inside[0]}")
+        raise InputError(f"`{folder}` is a folder of runs ({len(inside)}): give one of them, such as {folder / inside[0]}")
     beside = folder.parent if folder.parent.is_dir() else Path("runs")
     runs = [path.name for path in beside.iterdir() if _is_run(path)] if beside.is_dir() else []
     fix = f"in {beside}, {near(folder.name, runs)}" if runs else f"make one with {console.command('train', systems.names()[0])}"
