@@ -8,6 +8,7 @@ from experiments import ring
 from experiments.harness import Bar, Experiment, Measured, Run, over
 
 SEEDS = (0, 1, 2)
+WHY = "both networks 2 x 128 tanh, orthogonal 1.4: all 8 modes in the one seed that was played, 40 % of the samples near one"
 VERDICTS = ("collapsed", "healthy")
 """Those that the modes ask for or exclude."""
 UNROLLED = {
@@ -30,11 +31,12 @@ def measure(model: Any, real: Any, run: Run) -> Measured:
 
 
 def bars(results: list[Measured]) -> list[Bar]:
-    """2D-3: two recipes that are to collapse, and whether the verdict says so."""
-    minimax, began = over(results, "modes", "minimax"), over(results, "modes", "began")
+    """2D-3: recipes that are to collapse, and whether the verdict says so."""
+    minimax, tanh, began = (over(results, "modes", name) for name in ("minimax", "tanh", "began"))
     flagged = [(result["modes"], result["verdict"]) for result in results]
     return [
         Bar("2D-3 minimax", "<= 4 modes in at least 2 of 3 seeds", minimax, sum(modes <= 4 for modes in minimax) >= 2),
+        Bar("2D-3 on the targets' networks", "<= 4 modes", tanh, max(tanh) <= 4, WHY),
         Bar("2D-3 began", "the same, by another recipe", began, sum(modes <= 4 for modes in began) >= 2),
         Bar(
             "2D-3 flagged",

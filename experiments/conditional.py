@@ -16,6 +16,11 @@ RUNS = (
     Run("acgan-s0", "acgan", "mnist", "small", 0, {}),
     Run("acgan-spectral-s0", "acgan", "mnist", "small", 0, SPECTRAL),
 )
+WHY = (
+    "0.089 below: a classifier of drawn digits reads drawn ones perfectly and real ones too seldom; no term of ACGAN's loss asks "
+    "for samples of a class that resemble another (Gong et al. 2019); ten recipes of weights, norms and rates gave 0.73 to 0.85"
+)
+"""Of the bar that is missed."""
 
 
 def measure(model: Any, real: Any, run: Run) -> Measured:
@@ -60,7 +65,7 @@ def bars(results: list[Measured]) -> list[Bar]:
         Bar("cgan accuracy", ">= 0.97, its best run", rows, accuracy["cgan"] >= 0.97),
         Bar("acgan accuracy", ">= 0.97, its best run", accuracy["acgan"], accuracy["acgan"] >= 0.97),
         Bar("cgan TSTR", ">= 0.94, its best run", tstr["cgan"], tstr["cgan"] >= 0.94),
-        Bar("acgan TSTR", ">= 0.94, its best run", tstr["acgan"], tstr["acgan"] >= 0.94),
+        Bar("acgan TSTR", ">= 0.94, its best run", tstr["acgan"], tstr["acgan"] >= 0.94, WHY),
     ]
 
 

@@ -32,6 +32,10 @@ def run(loss: str, seed: int) -> Run:
     )
 
 
+WHY = "BEGAN is 1 % further than noise in two of three seeds: at width 16 and this budget its auto-encoders draw no clothes yet"
+"""Of the bar that is missed."""
+
+
 def measure(model: Any, real: Any, run: Run) -> Measured:
     """Frechet distance in LeNet features to the 2,000 test images, with floor and controls; classes reached."""
     import torch
@@ -63,7 +67,7 @@ def bars(results: list[Measured]) -> list[Bar]:
     """No bar: the table is the result; what is asked is that every run is finite and nearer to the data than noise is."""
     rows = {loss: [round(value, 2) for value in over(results, "frechet", loss)] for loss in LOSSES}
     holds = all(result["frechet"] < result["control: noise"] for result in results)
-    return [Bar("fair comparison", "every loss, 3 seeds: nearer to the test images than noise is", rows, holds)]
+    return [Bar("fair comparison", "every loss, 3 seeds: nearer to the test images than noise is", rows, holds, WHY)]
 
 
 EXPERIMENT = Experiment(

@@ -32,12 +32,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Bar:
-    """What was asked for, what came out, and whether it holds; `why` says where it does not."""
+    """What was asked for, what came out, and whether it holds; where it does not, `why` says by how much and for what reason."""
 
     name: str
     asked: str
     measured: Any
     holds: bool
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ def play(experiment: Experiment, name: str, runs: Path) -> None:
         "changes": dict(run.changes),
         "data": run.data,
         "seed": run.seed,
+        "settings": dict(experiment.settings),
         "rounds": trainer.rounds,
         "images": trainer.clock.images,
         "parameters": sum(p.numel() for p in game.parameters()),
@@ -137,8 +139,8 @@ def read(experiment: Experiment, run: Run, runs: Path) -> Measured | None:
     if not path.exists():
         return None
     result = json.loads(path.read_text())
-    declared = json.loads(json.dumps([run.system, run.preset, dict(run.changes), run.data, run.seed]))
-    return result if [result[k] for k in ("system", "preset", "changes", "data", "seed")] == declared else None
+    declared = json.loads(json.dumps([run.system, run.preset, dict(run.changes), run.data, run.seed, dict(experiment.settings)]))
+    return result if [result.get(k) for k in ("system", "preset", "changes", "data", "seed", "settings")] == declared else None
 
 
 def write(experiment: Experiment, results: list[Measured], processes: int, threads: int) -> None:

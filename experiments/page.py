@@ -25,11 +25,14 @@ LEFT_OUT = (
     "seed",
     "images",
     "measuring_seconds",
+    "settings",
     "last interval",
     "cpu_seconds",
     "trace",
     "dropped",
 )
+TOLD = ("swap", "match_auc", "diversity")
+"""What is told below the table, in words."""
 LONGEST = 60
 
 
@@ -37,20 +40,35 @@ def text() -> str:
     """The whole page."""
     found = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
     suites = "".join(suite_section(result) for result in found if "suite" in result)
-    return HEAD + "".join(section(result) for result in found if "experiment" in result) + suites
+    health = "".join(rates(result) for result in found if "what" in result)
+    return HEAD + "".join(section(result) for result in found if "experiment" in result) + health + suites
 
 
 def section(result: Measured) -> str:
     """One experiment."""
     machine = ", ".join(f"{key} {value}" for key, value in result["machine"].items())
     bars = [["bar", "asked", "measured", ""]]
-    bars += [
-        [bar["name"], bar["asked"], plain(bar["measured"]), "holds" if bar["holds"] else "**missed**"] for bar in result["bars"]
-    ]
+    bars += [[bar["name"], bar["asked"], plain(bar["measured"]), verdict(bar)] for bar in result["bars"]]
     columns = list(dict.fromkeys(key for run in result["runs"] for key, value in run.items() if shown(key, value)))
     runs = [["run", *columns], *([run["run"], *(plain(run.get(key)) for key in columns)] for run in result["runs"])]
     head = f"\n## {result['experiment']}\n\n{result['protocol']}\n\n`{result['command']}` ({machine})\n\n"
-    return f"{head}{table(bars)}\n{table(runs)}"
+    told = [f"- {run['run']}: {run[key]}\n" for run in result["runs"] for key in TOLD if key in run]
+    return f"{head}{table(bars)}\n{table(runs)}" + ("\n" + "".join(told) if told else "")
+
+
+def verdict(bar: Measured) -> str:
+    """Whether a bar holds, and why not."""
+    return "holds" if bar["holds"] else f"**missed**: {bar['why']}" if bar.get("why") else "**missed**"
+
+
+def rates(result: Measured) -> str:
+    """How often the health check is wrong, a row a set and condition."""
+    rows = [["set", "condition", "runs", "states", "wrong", "true rate below, 95 %"]]
+    for row in result["rows"]:
+        wrong = row.get("misses", row.get("false alarms"))
+        cells = (row["set"], row["condition"], row["n"], row["states"], wrong, row.get("rate below, 95 %"))
+        rows.append([plain(cell) for cell in cells])
+    return f"\n## health\n\n{result['what']}\n\n`{result['command']}` (torch {result['torch']})\n\n{table(rows)}"
 
 
 def suite_section(result: Measured) -> str:

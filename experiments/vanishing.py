@@ -11,6 +11,14 @@ NETWORKS: dict[str, Any] = {"width": 24, "latent": 64, "batch_size": 64}
 ADVERSARY = 64
 """Width of the fresh adversaries."""
 ROUNDS = 14_000 // 64
+WHY = {
+    "accuracy": "after 6 epochs 6 of 512 samples are misjudged at step 200, one more than the bar allows",
+    "minimax": "the better the generator, the later a fresh discriminator is certain of its samples: 4 and 57 times too little "
+    "after 3 and 6 epochs at step 1,000",
+    "critic": "at step 100 the critic's mean slope is 0.7 after 3 and 6 epochs: it has not yet risen to what the penalty allows, "
+    "and what is measured is its growth",
+}
+"""Of the bars that are missed."""
 
 
 def measure(model: Any, real: Any, run: Run) -> Measured:
@@ -43,18 +51,26 @@ def bars(results: list[Measured]) -> list[Bar]:
     def each(key: str) -> list[float]:
         return [row[key] for row in rows.values()]
 
+    accuracy, fall, range_ = each("accuracy_at_200"), each("minimax_fall"), each("wasserstein_range")
+    whole = [_range(result["trace"], 100) for result in results]
     return [
-        Bar("VAN-2 accuracy", "D >= 0.99 within 200 steps", each("accuracy_at_200"), min(each("accuracy_at_200")) >= 0.99),
-        Bar("VAN-2 minimax", "falls >= 100 times by step 1000", each("minimax_fall"), min(each("minimax_fall")) >= 100),
+        Bar("VAN-2 accuracy", "D >= 0.99 within 200 steps", accuracy, min(accuracy) >= 0.99, WHY["accuracy"]),
+        Bar("VAN-2 minimax", "falls >= 100 times by step 1000", fall, min(fall) >= 100, WHY["minimax"]),
         Bar("VAN-2 non-saturating", "does not fall", each("non_saturating_change"), min(each("non_saturating_change")) >= 1),
-        Bar("VAN-2 critic", "WGAN-GP within 3 times", each("wasserstein_range"), max(each("wasserstein_range")) <= 3),
+        Bar("VAN-2 critic", "WGAN-GP within 3 times, from step 100 on", whole, max(whole) <= 3, WHY["critic"]),
+        Bar("VAN-2 settled critic", "WGAN-GP within 3 times, once its slope is 0.9", range_, max(range_) <= 3),
     ]
+
+
+def _range(trace: dict[str, list[float]], first: int) -> float:
+    """The critic's greatest gradient over its least, from a step on."""
+    values = [value for step, value in zip(trace["step"], trace["wasserstein"], strict=True) if step >= first]
+    return float(f"{max(values) / min(values):.4g}")
 
 
 EXPERIMENT = Experiment(
     "vanishing",
-    """DCGAN of width 24 on fashion-mini after 1, 3 and 6 epochs; the generator frozen as it was in training,
-    not its average; fresh discriminators (logistic
+    """DCGAN of width 24 on fashion-mini after 1, 3 and 6 epochs; its averaged generator frozen; fresh discriminators (logistic
     and least squares, batch norm) and a fresh critic with gradient penalty (no norm), all of width 64, trained 1,000 steps at
     batch 64; the critic is compared with itself from a mean slope of 0.9 on; norms of the generator's gradient on 256 fixed
     codes; accuracy on 256 held-out images and as many samples.""",
@@ -64,5 +80,4 @@ EXPERIMENT = Experiment(
     ],
     measure,
     bars,
-    settings={"average.half_life": 0},
 )

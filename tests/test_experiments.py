@@ -33,10 +33,13 @@ def test_results_are_of_the_runs_as_they_are_declared(path):
     result = json.loads(path.read_text())
     if "experiment" not in result:
         pytest.skip("of a script of its own")
-    declared = {run.name: json.loads(json.dumps([run.system, run.preset, dict(run.changes), run.data, run.seed]))
-                for run in experiment(path.stem).runs}  # fmt: skip
-    measured = {run["run"]: [run[k] for k in ("system", "preset", "changes", "data", "seed")] for run in result["runs"]}
-    assert measured == declared
+    found = experiment(path.stem)
+    settings = dict(found.settings)
+    declared = {run.name: json.loads(json.dumps([run.system, run.preset, dict(run.changes), run.data, run.seed, settings]))
+                for run in found.runs}  # fmt: skip
+    keys = ("system", "preset", "changes", "data", "seed", "settings")
+    assert {run["run"]: [run.get(k) for k in keys] for run in result["runs"]} == declared
+    assert result["protocol"] == " ".join(found.about.split()), "measured by another protocol"
     bars = experiment(path.stem).bars([{**run} for run in result["runs"]])
     assert json.loads(json.dumps([vars(bar) for bar in bars])) == result["bars"], "the bars follow from the runs"
 
@@ -55,7 +58,9 @@ def test_a_result_of_other_settings_is_not_read(tmp_path):
     folder = tmp_path / "ring" / run.name
     folder.mkdir(parents=True)
     kept = {"system": run.system, "preset": run.preset, "changes": dict(run.changes), "data": run.data, "seed": run.seed}
+    kept["settings"] = dict(found.settings)
     (folder / "result.json").write_text(json.dumps(kept))
     assert harness.read(found, run, tmp_path) is not None
-    (folder / "result.json").write_text(json.dumps({**kept, "changes": {"rounds": 1}}))
-    assert harness.read(found, run, tmp_path) is None
+    for other in ({"changes": {"rounds": 1}}, {"settings": {"accumulate": 2}}):
+        (folder / "result.json").write_text(json.dumps({**kept, **other}))
+        assert harness.read(found, run, tmp_path) is None

@@ -52,8 +52,11 @@ def test_a_class_that_is_not_there(refused, cgan_run, label):
     assert "0 to 9" in line
 
 
-def test_a_class_that_is_no_number(refused, cgan_run):
-    assert "--class" in refused("sample", cgan_run, "--class", "dress")
+def test_classes_by_their_names(pinxit, refused, cgan_run):
+    assert pinxit("sample", cgan_run, "--class", "Dress", "0", "-n", "4", "--out", "x.npz").status == 0
+    assert np.load("x.npz")["y"].tolist() == [3, 3, 0, 0]
+    assert "`--class` is dres, no class of the data" in refused("sample", cgan_run, "--class", "dres")
+    assert "did you mean `dress`?" in refused("interpolate", cgan_run, "--class", "dres")
 
 
 def test_a_model_without_classes_names_those_that_have_them(refused, gan_run):

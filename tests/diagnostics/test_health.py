@@ -18,6 +18,7 @@ from pinxit.diagnostics.divisions import Features, Mixture, Modes, Stacks, k_mea
 from pinxit.diagnostics.evidence import Evidence, covered, judged, pushed
 from pinxit.diagnostics.health import STATES, examine, examine_sampler, verdict
 from pinxit.diagnostics.probes import Opponent, Reference, effective_rank, opponent, reference
+from pinxit.systems import cgan
 
 
 class Blobs:
@@ -104,6 +105,9 @@ def test_points_off_the_data_and_shrunken_modes_drift(ring: Reference) -> None:
     found = examine(points(shrunken), ring)
     assert found.state == "drifting"
     assert "0.15 of the data's spread" in found.line
+    for part in (0.3, 0.4):
+        narrow = data.centres[data.labels[:1000]] + part * (data.points - data.centres[data.labels])[:1000]
+        assert examine(points(narrow), ring).state == "healthy", "one rule for the spread within modes"
 
 
 @pytest.mark.parametrize(("share", "scale"), [(1.0, 0.02), (0.1, 0.0), (0.05, 0.02)])
@@ -308,6 +312,17 @@ def test_the_opponent_is_found_by_name_or_by_its_score() -> None:
     found = opponent(Scoring(discriminator=Labelled()))
     assert found is not None
     assert (found.player, float(found.score(torch.ones(1, 1, 2, 2)))) == ("discriminator", 4.0)
+
+
+@pytest.mark.parametrize("form", ["two-term", "matching"])
+def test_a_judge_of_pairs_scores_samples_with_the_class_that_suits_them_best(form: str) -> None:
+    game = cgan.build(cgan.PRESETS["tiny"].replace(form=form), Spec(1, 8, 8, classes=3)).eval()
+    x = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    judge = opponent(game)
+    assert judge is not None
+    each = torch.stack([game.match(x, torch.full((5,), label)) for label in range(3)])
+    assert torch.equal(judge.score(x), each.amax(dim=0))
+    assert not torch.equal(each[0], each[1])
 
 
 def test_the_most_serious_evidence_decides() -> None:

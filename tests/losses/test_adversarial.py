@@ -69,3 +69,70 @@ def test_extreme_logits_stay_finite():
     ):
         assert torch.isfinite(loss)
         assert torch.isfinite(torch.autograd.grad(loss, d)[0]).all()
+
+
+REAL, FAKE = (0.3, -1.2, 2.0, 0.9), (-0.7, 0.1, 1.4, -2.5)
+SIGMA = {d: 1 / (1 + math.exp(-d)) for d in (*REAL, *FAKE)}
+
+# The derivative of n times each loss by each score, worked out by hand.
+TWO_PLAYERS = {
+    "logistic": (adversarial.discriminator_loss, lambda d: SIGMA[d] - 1, lambda d: SIGMA[d]),
+    "least squares": (
+        lambda a, b: adversarial.least_squares_discriminator_loss(a, b, a=-1.0, b=1.5), lambda d: d - 1.5, lambda d: d + 1,
+    ),
+    "wasserstein": (adversarial.wasserstein_critic_loss, lambda d: -1, lambda d: 1),
+    "hinge": (adversarial.hinge_discriminator_loss, lambda d: -(d < 1), lambda d: d > -1),
+    "energy": (lambda a, b: adversarial.energy_loss(a, b, 0.5), lambda d: 1, lambda d: -(d < 0.5)),
+}  # fmt: skip
+GENERATORS = {
+    "minimax": (adversarial.minimax_generator_loss, lambda d: -SIGMA[d]),
+    "non-saturating": (adversarial.non_saturating_generator_loss, lambda d: SIGMA[d] - 1),
+    "least squares": (lambda d: adversarial.least_squares_generator_loss(d, c=0.25), lambda d: d - 0.25),
+    "wasserstein": (adversarial.wasserstein_generator_loss, lambda d: -1),
+}
+
+
+@pytest.mark.parametrize("name", TWO_PLAYERS)
+def test_a_discriminator_s_gradient_is_its_closed_form(name):
+    loss, by_real, by_fake = TWO_PLAYERS[name]
+    d_real, d_fake = logits(*REAL), logits(*FAKE)
+    found = torch.autograd.grad(loss(d_real, d_fake), (d_real, d_fake))
+    expected = ([by_real(d) / 4 for d in REAL], [by_fake(d) / 4 for d in FAKE])
+    for gradient, numbers in zip(found, expected, strict=True):
+        torch.testing.assert_close(gradient, torch.tensor(numbers, dtype=torch.float64), rtol=1e-12, atol=0)
+    assert torch.autograd.gradcheck(loss, (logits(*REAL), logits(*FAKE)))
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_a_generator_s_gradient_is_its_closed_form(name):
+    loss, by_fake = GENERATORS[name]
+    d_fake = logits(*FAKE)
+    (found,) = torch.autograd.grad(loss(d_fake), d_fake)
+    torch.testing.assert_close(found, torch.tensor([by_fake(d) / 4 for d in FAKE], dtype=torch.float64), rtol=1e-12, atol=0)
+
+
+def test_the_gradient_of_gan_cls_is_its_closed_form():
+    parts = logits(*REAL), logits(*FAKE), logits(*FAKE)
+    found = torch.autograd.grad(adversarial.matching_discriminator_loss(*parts, weight=0.3), parts)
+    shares = [(SIGMA[d] - 1) / 4 for d in REAL], [0.7 * SIGMA[d] / 4 for d in FAKE], [0.3 * SIGMA[d] / 4 for d in FAKE]
+    for gradient, numbers in zip(found, shares, strict=True):
+        torch.testing.assert_close(gradient, torch.tensor(numbers, dtype=torch.float64), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("error", ["energy", "absolute"])
+def test_a_reconstruction_error_s_gradient_is_its_closed_form(error):
+    draw = torch.Generator().manual_seed(0)
+    x, x_hat = (torch.randn(3, 2, 2, 2, dtype=torch.float64, generator=draw).requires_grad_() for _ in range(2))
+    values = (adversarial.energy if error == "energy" else adversarial.absolute_error)(x, x_hat)
+    by_x, by_hat = torch.autograd.grad(values.sum(), (x, x_hat))
+    apart = (x_hat - x).detach()
+    expected = apart / apart.flatten(1).norm(dim=1).view(-1, 1, 1, 1) if error == "energy" else apart.sign() / 8
+    torch.testing.assert_close(by_hat, expected, rtol=1e-9, atol=0)
+    torch.testing.assert_close(by_x, -expected, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("name", TWO_PLAYERS)
+def test_a_batch_s_loss_is_the_mean_of_its_samples(name):
+    loss, *_ = TWO_PLAYERS[name]
+    each = [loss(logits(a), logits(b)) for a, b in zip(REAL, FAKE, strict=True)]
+    assert loss(logits(*REAL), logits(*FAKE)).item() == pytest.approx(torch.stack(each).mean().item(), rel=1e-12)

@@ -152,3 +152,21 @@ def test_penalties_run_in_float32_under_bf16():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert penalties.gradient_penalty(network, X.float(), FAKE.float()).dtype == torch.float32
         assert penalties.gradient_norms(network, X.bfloat16()).dtype == torch.float32
+        codes = torch.randn(16, 32, generator=torch.Generator().manual_seed(0))
+        assert penalties.pulling_away(codes.bfloat16()).dtype == torch.float32
+        inside = penalties.pulling_away(codes)
+    assert torch.equal(inside, penalties.pulling_away(codes))
+
+
+@pytest.mark.parametrize("pack", [1, 2, 3])
+def test_a_pack_s_norm_is_over_all_its_samples(pack):
+    f = smooth()
+    x = rand(6, *X.shape[1:], seed=5)
+
+    def packed(x):
+        return f(x).view(-1, pack).square().sum(dim=1)
+
+    together = x.view(6 // pack, -1).clone().requires_grad_()
+    (slopes,) = torch.autograd.grad(packed(together.view_as(x)).sum(), together)
+    torch.testing.assert_close(penalties.gradient_norms(packed, x), slopes.norm(dim=1), rtol=1e-9, atol=0)
+    assert penalties.r1_penalty(packed, x).item() == pytest.approx(0.5 * slopes.square().sum(dim=1).mean().item(), rel=1e-9)

@@ -107,6 +107,8 @@ def explicit(layer, shape):
         (nn.Conv2d(2, 3, 3, padding=1), (2, 6, 7)),
         (nn.Conv2d(2, 3, 4, stride=2, padding=1), (2, 8, 8)),
         (nn.ConvTranspose2d(3, 2, 4, stride=2, padding=1), (3, 4, 4)),
+        (nn.Conv2d(2, 3, 3, padding=(1, 2), padding_mode="circular"), (2, 6, 7)),
+        (nn.Conv2d(2, 3, 3, padding=1, padding_mode="reflect"), (2, 6, 7)),
     ],
     ids=str,
 )

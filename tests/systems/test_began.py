@@ -5,6 +5,7 @@ import torch
 
 from pinxit.core import checkpoint
 from pinxit.core.clock import Clock
+from pinxit.core.errors import InputError
 from pinxit.core.game import Batch
 from pinxit.core.spec import Spec
 from pinxit.core.trainer import Trainer
@@ -97,6 +98,10 @@ def test_there_is_no_normalisation_in_either_network():
 def test_the_rate_is_halved():
     schedule = game(halve_every=10, lr=1.0).players()["generator"].schedule
     assert [schedule(Clock(step=s))["lr"] for s in (0, 9, 10, 25)] == [1.0, 1.0, 0.5, 0.25]
+    with pytest.raises(InputError, match="two schedules of one rate: take --halve-every 0"):
+        game(decay="linear")
+    schedule = game(decay="linear", halve_every=0, lr=1.0).players()["generator"].schedule
+    assert schedule(Clock(progress=0.75))["lr"] == 0.25
 
 
 def test_the_score_is_minus_the_reconstruction_error_of_each_sample():

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from pinxit.core.clock import Clock
+from pinxit.core.errors import InputError
 from pinxit.core.game import Batch
 from pinxit.core.spec import Spec
-from pinxit.systems import gan
+from pinxit.systems import gan, lsgan
 
 SPEC = Spec(1, 4, 4)
 BATCH = Batch(torch.rand(16, 1, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1)
@@ -56,6 +57,15 @@ def test_both_objectives_push_the_generator_the_same_way():
         torch.manual_seed(5)
         slopes.append((g.discriminator(g.sample(16)).mean() - before).item())
     assert min(slopes) > 0
+
+
+@pytest.mark.parametrize("system", [gan, lsgan])
+def test_packs_never_mix_real_and_generated_samples(system):
+    with pytest.raises(InputError, match="`pack` is 3: a batch of 8 does not divide"):
+        system.build(system.PRESETS["tiny"].replace(pack=3), SPEC)
+    g = system.build(system.PRESETS["tiny"].replace(pack=4), SPEC)
+    with pytest.raises(InputError, match="a batch of 6 does not divide"):  # what one of several processes may be dealt
+        g.discriminator_loss(Batch(BATCH.images[:6]), Clock())
 
 
 def test_k_discriminator_updates_a_round():

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pinxit.core.clock import Clock
+from pinxit.core.errors import InputError
 from pinxit.core.game import Batch
 from pinxit.core.spec import Spec
 from pinxit.core.trainer import Trainer
@@ -16,6 +17,11 @@ BATCH = Batch(torch.rand(16, 1, 4, 4, generator=torch.Generator().manual_seed(0)
 
 def game(**changes):
     return wgan.build(wgan.PRESETS["tiny"].replace(**changes), SPEC, seed=1)
+
+
+def test_spectral_normalisation_is_refused_for_it_would_undo_the_clipping():
+    with pytest.raises(InputError, match="spectral normalisation divides the clipped weights.*take none"):
+        game(normalisation="spectral")
 
 
 def test_the_losses_and_their_signs():

@@ -61,8 +61,8 @@ class Sample(Config):
     """A run's folder, or one written by save_pretrained."""
     n: Annotated[int, tyro.conf.arg(aliases=("-n",))] = Field(64, ge=1)
     """Number of samples."""
-    classes: Annotated[tuple[int, ...], tyro.conf.arg(aliases=("--class",))] = ()
-    """Draw these classes alone, `n` samples shared among them in their order: --class 8, or --class 3 8."""
+    classes: Annotated[tuple[str, ...], tyro.conf.arg(aliases=("--class",), metavar="CLASS")] = ()
+    """Draw these classes alone, by number or name, `n` samples shared among them in their order: --class 8, --class dress bag."""
     seed: Seed = 0
     """Another seed, other samples."""
     out: Path | None = None
@@ -83,7 +83,7 @@ class Interpolate(Config):
     """Number of walks."""
     steps: int = Field(10, ge=2)
     """Pictures a walk, its ends included."""
-    classes: Annotated[tuple[int, ...], tyro.conf.arg(aliases=("--class",))] = ()
+    classes: Annotated[tuple[str, ...], tyro.conf.arg(aliases=("--class",), metavar="CLASS")] = ()
     """The walks' classes in turn, of a class-conditional model; none given are all. A walk stays in its class."""
     seed: Seed = 0
     """Another seed, other walks."""
@@ -136,7 +136,7 @@ class Directions(Config):
     """A run's folder, or one written by save_pretrained."""
     data: str | None = None
     """Labelled images; None is the run's own set."""
-    classes: Annotated[tuple[int, ...], tyro.conf.arg(aliases=("--class",))] = ()
+    classes: Annotated[tuple[str, ...], tyro.conf.arg(aliases=("--class",), metavar="CLASS")] = ()
     """The classes whose directions are shown; none given are all."""
     seed: Seed = 0
     """Another seed, other images."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pinxit import systems
 from pinxit.cli import console, options, shelf
-from pinxit.core.errors import InputError
+from pinxit.core.errors import InputError, near
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -48,12 +49,13 @@ def interpolate(chosen: options.Interpolate) -> None:
     _check_suffix(chosen.out, PICTURES)
     protocol, what = ("HasClassLatents", "walk within a class") if chosen.classes else ("HasLatents", "interpolate")
     game = _able(chosen.folder, protocol, what)
-    _check_classes(chosen, game)
+    classes = _classes(chosen, game)
+    _check_enough(chosen.n, classes)
     if game.spec.continuous:
         raise InputError(f"interpolations are of images, {chosen.folder} makes points")
     from pinxit import viz
 
-    walks: dict[str, Any] = {"steps": chosen.steps, "rows": chosen.n, "classes": chosen.classes}
+    walks: dict[str, Any] = {"steps": chosen.steps, "rows": chosen.n, "classes": classes}
     _write(chosen.out, viz.interpolation(game, **walks, generator=_generator(chosen.seed)))
 
 
@@ -110,7 +112,7 @@ def directions(chosen: options.Directions) -> None:
     if not data.spec.classes:
         raise InputError(f"a direction leads from other classes to one, and {data.name} has no labels: give --data that has")
     x, sheets = _held_out(game, chosen, 4).images, []
-    for label in chosen.classes or range(data.spec.classes):
+    for label in _classes(chosen, game) or range(data.spec.classes):
         found = of_classes(game, data, label, seed=chosen.seed)
         console.say(str(found))
         sheets.append(attribute_walk(game, x, found.vector, name=found.name))
@@ -201,17 +203,34 @@ def _labels(chosen: options.Sample, game: AbstractGame) -> Tensor | None:
         return None
     import torch
 
-    _check_classes(chosen, game)
-    return torch.tensor(chosen.classes)[torch.arange(chosen.n) * len(chosen.classes) // chosen.n]
+    classes = _classes(chosen, game)
+    _check_enough(chosen.n, classes)
+    return torch.tensor(classes)[torch.arange(chosen.n) * len(classes) // chosen.n]
 
 
-def _check_classes(chosen: options.Sample | options.Interpolate, game: AbstractGame) -> None:
-    if chosen.n < len(chosen.classes):
-        several = len(chosen.classes)
-        raise InputError(f"`-n` is {chosen.n}, `--class` names {several}: each needs at least one, so -n {several} or more")
-    for label in chosen.classes:
-        if not 0 <= label < game.spec.classes:
-            raise InputError(f"`--class` is {label}: the classes of {chosen.folder} are 0 to {game.spec.classes - 1}")
+def _check_enough(n: int, classes: Sequence[int]) -> None:
+    if n < len(classes):
+        several = len(classes)
+        raise InputError(f"`-n` is {n}, `--class` names {several}: each needs at least one, so -n {several} or more")
+
+
+def _classes(chosen: options.Sample | options.Interpolate | options.Directions, game: AbstractGame) -> tuple[int, ...]:
+    """The classes asked for; the names of classes are those of the run's data, which is only loaded for them."""
+    words, names = chosen.classes, list[str]()
+    if any(not word.removeprefix("-").isdecimal() for word in words):
+        names = [str(name) for name in getattr(shelf.data_of(chosen.folder), "class_names", ())]
+    folded = [name.casefold() for name in names]
+    found = []
+    for word in words:
+        if not word.removeprefix("-").isdecimal():
+            if word.casefold() not in folded:
+                raise InputError(f"`--class` is {word}, no class of the data of {chosen.folder}: {near(word, names)}")
+            found.append(folded.index(word.casefold()))
+        elif not 0 <= int(word) < game.spec.classes:
+            raise InputError(f"`--class` is {word}: the classes of {chosen.folder} are 0 to {game.spec.classes - 1}")
+        else:
+            found.append(int(word))
+    return tuple(found)
 
 
 def _draw(game: Any, n: int, seed: int, labels: Tensor | None = None, **painting: Any) -> Tensor:

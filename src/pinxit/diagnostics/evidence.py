@@ -19,6 +19,8 @@ ALPHA = 0.001
 """Greatest probability of a false alarm of each exact test."""
 SHRUNK = {"pairwise distance": (0.7, 0.5), "nearest other": (0.4, 0.1), "effective rank": (0.6, 0.3)}
 """The part of the data's value below which variety has drifted, and below which it has collapsed."""
+NARROW = 0.25
+"""The part of the data's spread within modes of points below which samples have drifted."""
 UNEVEN = -math.log(0.9)
 """The KL of data that lost a class of 10 %: log(1 / (1 - 0.1)) nats."""
 NAMED = 8
@@ -50,7 +52,7 @@ def of_mixture(x: Tensor, data: Mixture) -> tuple[list[Evidence], list[str]]:
     A mode is captured by one high-quality sample, as the papers count; it is starved where it has under a quarter of its share
     of those (exact binomial, Bonferroni: real data starves one with probability <= 0.001). Half of the modes or fewer captured
     and not starved: collapsed; any starved, or not captured: drifting. High-quality share below half: drifting (real data has
-    0.989 +- 0.002 at n = 2,500). Spread within modes below 0.25 of sigma: drifting.
+    0.989 +- 0.002 at n = 2,500). Spread within modes below `NARROW` of sigma: drifting.
     """
     found = mixture_modes(x, data.centres, data.sigma, data.class_names)
     counts, n = torch.tensor(found.counts), found.total
@@ -69,7 +71,7 @@ def of_mixture(x: Tensor, data: Mixture) -> tuple[list[Evidence], list[str]]:
         Evidence("high quality", good, 1 - math.exp(-4.5), state, f"{good:.0%} of the samples lie within 3 sigma of a mode")
     )
     if math.isfinite(found.spread):
-        state = "healthy" if found.spread >= 0.25 else "drifting"
+        state = "healthy" if found.spread >= NARROW else "drifting"
         text = f"the modes have {found.spread:.2f} of the data's spread"
         rows.append(Evidence("spread of modes", found.spread, 1.0, state, text))
     if math.isfinite(found.reverse_kl):
@@ -173,6 +175,8 @@ def variety(features: Tensor, to_bank: Tensor, against: Reference) -> list[Evide
     for name, (drift, collapse) in SHRUNK.items():
         if name == "effective rank" and features.shape[1] < 4:
             continue  # a single mode of points has the full rank
+        if name == "nearest other" and isinstance(against.data, Mixture):
+            drift = min(drift, NARROW)  # among points it is the spread within modes over again
         null, value = against.null[name], mine[name]
         usual = float(null.median())
         ratio = value / usual if usual else 1.0

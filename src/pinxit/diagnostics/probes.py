@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
@@ -36,6 +37,15 @@ class Scores(Protocol):
 
     def score(self, x: Tensor) -> Tensor:
         """One number a sample, (n,), greater for what looks more real."""
+        ...
+
+
+@runtime_checkable
+class Matches(Protocol):
+    """A game that judges samples with a class."""
+
+    def match(self, x: Tensor, labels: Tensor) -> Tensor:
+        """The logits (n,) of samples with classes (n,)."""
         ...
 
 
@@ -168,7 +178,8 @@ def effective_rank(features: Tensor) -> float:
 def opponent(game: AbstractGame) -> Opponent | None:
     """The game's discriminator or critic: its `score` where it has one, else the one network of that player.
 
-    A network that needs more than samples (a label) is left alone: such a game should say what its `score` is.
+    Of a network that needs a class, the score is that with the class which suits the sample best, for real and generated ones
+    alike. One that needs anything else is left alone: such a game should say what its `score` is.
     """
     players = game.players()
     names = [name for name in ("discriminator", "critic") if name in players]
@@ -177,7 +188,14 @@ def opponent(game: AbstractGame) -> Opponent | None:
     if len(names) != 1 or len(players[names[0]].modules) != 1:
         return None
     (network,) = players[names[0]].modules
-    return Opponent(names[0], network) if _takes_samples_alone(network) else None
+    if _takes_samples_alone(network):
+        return Opponent(names[0], network)
+    return Opponent(names[0], partial(_best_match, game.match, game.spec.classes)) if isinstance(game, Matches) else None
+
+
+def _best_match(match: Callable[[Tensor, Tensor], Tensor], classes: int, x: Tensor) -> Tensor:
+    of_each = [match(x, torch.full((len(x),), label, device=x.device)) for label in range(classes)]
+    return torch.stack(of_each).amax(dim=0)
 
 
 def _batches(n: int, size: int, generator: torch.Generator) -> list[Tensor]:

@@ -1,7 +1,7 @@
 """Penalties on a discriminator's gradient and on a batch's features. They run in float32, whatever the precision of the run.
 
-The gradient of a sum of scores is the gradient of each sample's own score only if samples do not interact: no batch
-statistics in a network that is penalised. A norm is that of one whole sample, over channels, rows and columns.
+The gradient of a sum of scores is the gradient of each score only if scores do not interact: no batch statistics in a network
+that is penalised. A norm is that of all that one score is of: a whole sample, or a whole pack of samples that follow each other.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ TINY = 1e-12
 Score = Callable[[Tensor], Tensor]
 
 
-def gradient_norms(f: Score, x: Float[Tensor, "n *d"]) -> Float[Tensor, " n"]:
-    """|grad f(x_i)|_2 of every sample, differentiable in the parameters of f.
+def gradient_norms(f: Score, x: Float[Tensor, "n *d"]) -> Float[Tensor, " m"]:
+    """|grad f(x_i)|_2 of every score, differentiable in the parameters of f.
 
     Args:
-        f: (n, ...) to (n,), each score a function of its own sample alone.
+        f: (n, ...) to (m,), each score a function of its own n / m samples alone, which follow each other.
         x: where the gradient is taken; detached here.
     """
     with torch.autocast(x.device.type, enabled=False):
         points = x.detach().to(torch.promote_types(x.dtype, torch.float32)).requires_grad_()
-        (slopes,) = torch.autograd.grad(f(points).sum(), points, create_graph=True)
-        return (slopes.flatten(1).square().sum(dim=1) + TINY).sqrt()
+        scores = f(points)
+        (slopes,) = torch.autograd.grad(scores.sum(), points, create_graph=True)
+        return (slopes.reshape(len(scores), -1).square().sum(dim=1) + TINY).sqrt()
 
 
 def between(x: Float[Tensor, "n *d"], x_fake: Float[Tensor, "n *d"]) -> Float[Tensor, "n *d"]:
@@ -81,6 +82,8 @@ def pulling_away(codes: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
         codes: of n >= 2 generated samples.
     """
     n = len(codes)
-    unit = codes / (codes.square().sum(dim=1, keepdim=True) + TINY).sqrt()
-    cosines = unit @ unit.T
-    return (cosines.square().sum() - cosines.diagonal().square().sum()) / (n * (n - 1))
+    with torch.autocast(codes.device.type, enabled=False):
+        codes = codes.to(torch.promote_types(codes.dtype, torch.float32))
+        unit = codes / (codes.square().sum(dim=1, keepdim=True) + TINY).sqrt()
+        cosines = unit @ unit.T
+        return (cosines.square().sum() - cosines.diagonal().square().sum()) / (n * (n - 1))

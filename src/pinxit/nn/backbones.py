@@ -136,15 +136,21 @@ class Autoencoder(nn.Module):
 
 def packed(x: Float[Tensor, "n c h w"], pack: int) -> Float[Tensor, "m k h w"]:
     """`pack` samples that follow each other as one of `pack` times the channels; InputError where n is no multiple."""
-    if len(x) % pack:
-        raise InputError(f"`pack` is {pack}: a batch of {len(x)} does not divide into packs of it; take a multiple")
+    check_pack(pack, len(x))
     return x.reshape(len(x) // pack, pack * x.shape[1], *x.shape[2:]) if pack > 1 else x
+
+
+def check_pack(pack: int, n: int) -> None:
+    """Raise InputError where n samples do not divide into packs."""
+    if n % pack:
+        raise InputError(f"`pack` is {pack}: a batch of {n} does not divide into packs of it; take a multiple")
 
 
 def both(network: nn.Module, x: Tensor, x_fake: Tensor) -> tuple[Tensor, Tensor]:
     """A discriminator's outputs for real and for generated samples: one pass, but two where it has batch statistics."""
     if has_batch_statistics(network):
         return network(x), network(x_fake)
+    check_pack(getattr(network, "pack", 1), len(x))  # else a pack would hold real and generated samples
     scores = network(torch.cat((x, x_fake)))
     share = len(scores) * len(x_fake) // (len(x) + len(x_fake))  # a pack of samples has one score
     real, fake = scores.split((len(scores) - share, share))

@@ -87,7 +87,10 @@ def operator_norm(layer: nn.Module, shape: tuple[int, ...], *, tolerance: float 
             case nn.Linear():
                 return F.linear(x, weight)
             case nn.Conv2d():
-                return F.conv2d(x, weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)
+                padding = layer.padding
+                if layer.padding_mode != "zeros":
+                    x, padding = F.pad(x, layer._reversed_padding_repeated_twice, mode=layer.padding_mode), 0
+                return F.conv2d(x, weight, None, layer.stride, padding, layer.dilation, layer.groups)
             case nn.ConvTranspose2d():
                 padding = tuple(int(p) for p in layer.padding)
                 return F.conv_transpose2d(

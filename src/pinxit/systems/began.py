@@ -28,6 +28,7 @@ from torch import Tensor
 from torch.optim import Adam
 
 from pinxit.core.clock import Clock
+from pinxit.core.errors import InputError
 from pinxit.core.game import Batch, Loss, Player, Stage, Stats, Turn
 from pinxit.core.gan import AbstractGAN
 from pinxit.core.gan_config import GANConfig, Normalisation
@@ -51,7 +52,7 @@ class Config(GANConfig):
     prior: Literal["normal", "uniform"] = "uniform"
     """Of z (section 4.1)."""
     normalisation: Normalisation = "none"
-    """Of both networks: none in the paper (section 3.5)."""
+    """Of the discriminator's encoder and decoder: none in the paper (section 3.5); the generator has none."""
     lr: float = Field(1e-4, gt=0)
     """Learning rate (section 4.1)."""
     halve_every: int = Field(100_000, ge=0)
@@ -84,6 +85,9 @@ class BEGAN(AbstractGAN):
 
     def __init__(self, config: Config, spec: Spec) -> None:
         super().__init__(config, spec)
+        if config.halve_every and config.decay != "none":
+            what = f"`decay` is {config.decay!r} and `halve_every` {config.halve_every}, two schedules of one rate"
+            raise InputError(f"{what}: take --halve-every 0, or --decay none")
         self.generator = backbones.generator(config, spec, normalisation="none")
         self.discriminator = backbones.Autoencoder(config, spec, config.code)
         self.register_buffer("k", torch.zeros(()))

@@ -24,6 +24,7 @@ from pydantic import Field
 from torch.optim import RMSprop
 
 from pinxit.core.clock import Clock
+from pinxit.core.errors import InputError
 from pinxit.core.game import Batch, Loss, Player, Stage, Turn
 from pinxit.core.gan import AbstractGAN
 from pinxit.core.gan_config import GANConfig, Normalisation
@@ -71,6 +72,9 @@ class WGAN(AbstractGAN):
 
     def __init__(self, config: Config, spec: Spec) -> None:
         super().__init__(config, spec)
+        if config.normalisation == "spectral":
+            what = "spectral normalisation divides the clipped weights, which c then does not bound"
+            raise InputError(f"`normalisation` is 'spectral': {what}; take none, batch or layer (or sngan)")
         self.generator = backbones.generator(config, spec)
         self.critic = backbones.score(config, spec)
         self.clip()
