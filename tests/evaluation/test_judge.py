@@ -4,11 +4,12 @@ import pytest
 import torch
 
 import pinxit
+from metrics.judgekit import pixel_judge
 from pinxit import data
 from pinxit.core.errors import InputError
 from pinxit.evaluation.judge import Judge, Subject, of_model
-from pinxit.metrics import extraction, pairwise
-from pinxit.systems import gan
+from pinxit.metrics import conditioning, extraction, pairwise
+from pinxit.systems import cgan, gan
 
 QUICK = ("frechet", "precision-recall", "classes", "ms-ssim", "memorisation")
 
@@ -134,3 +135,23 @@ def test_metrics_of_pairs_share_one_pass_of_each_set(monkeypatch):
     judge = Judge(ring, n=100, metrics=("kid", "precision-recall"), controls=False)
     judge.evaluate(of_model(gan.build(gan.PRESETS["points"], ring.spec), "gan", judge.n, judge.spec))
     assert len(passes) == 2, "the samples and the floor"
+
+
+def test_conditional_models_are_judged_by_their_pairs_and_swaps(real, monkeypatch):
+    game = cgan.build(cgan.PRESETS["tiny"], real.spec, seed=0).eval()
+    reader = pixel_judge()  # of 16 pixels: the swap test only asks it for classes
+    monkeypatch.setattr(type(reader), "predict", lambda self, x: torch.zeros(len(x), dtype=torch.long))
+    monkeypatch.setattr("pinxit.metrics.classifier.lenet", lambda data: reader)
+    varied = conditioning.Diversity(0.5, 0.01, 0.4, 1.0, (0.4,) * 10, 200, "judge")
+    monkeypatch.setattr(conditioning, "intra_class_diversity", lambda *arguments: varied)
+    judge = Judge(real, n=300, metrics=("swap", "match"), network="pixels", controls=False)
+    found = judge.evaluate(of_model(game, "cgan", judge.n, judge.spec))
+    assert value(found, "swap: class follows") == pytest.approx(0.1)
+    assert found.score("swap: class follows").controls == {"chance": 0.1}
+    assert (value(found, "diversity in classes"), found.score("diversity in classes").floor.value) == (0.5, 1.0)
+    batch = judge.reference.batch(judge.reference_rows[:5000])
+    direct = conditioning.match_auc(game.match, batch.images, batch.labels, 10)
+    assert value(found, "match AUC") == pytest.approx(direct.auc, abs=1e-12)
+    plain = Judge(real, n=10, metrics=("match",), network="pixels", controls=False)
+    with pytest.raises(InputError, match="can't be judged by `match`: it is for cgan"):
+        plain.evaluate(of_model(gan.build(gan.PRESETS["tiny"], real.spec), "gan", 10, real.spec))

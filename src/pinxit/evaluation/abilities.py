@@ -11,6 +11,7 @@ import torch
 
 from pinxit.core.errors import InputError, near
 from pinxit.core.protocols import Conditional, HasCodes, HasLatents, Likelihood, Weighs, ZeroSum
+from pinxit.diagnostics.probes import Matches
 from pinxit.evaluation.measures import MEASURES, Measure
 from pinxit.evaluation.scores import Score, Value
 
@@ -54,6 +55,34 @@ def labels(subject: Subject, judge: Judge) -> list[Score]:
     value = Value("label accuracy", found.accuracy, found.error, "higher")
     floor, chance = Value("label accuracy", reader.accuracy), {"chance": 1 / judge.spec.classes}
     return [Score(value, floor, chance, time.perf_counter() - start)]
+
+
+def swap(subject: Subject, judge: Judge) -> list[Score]:
+    """The class changes with c, and the style of z stays; and how much of the data's variety each class has."""
+    from pinxit.metrics.classifier import lenet
+    from pinxit.metrics.conditioning import intra_class_diversity, swap_test
+
+    reader, start = lenet(judge.data), time.perf_counter()
+    found = swap_test(subject.model, reader)
+    follows = Value("swap: class follows", found.follows, found.error, "higher", str(found))
+    rows = [Score(follows, Value("swap: class follows", reader.accuracy), {"chance": 1 / judge.spec.classes})]
+    if found.style is not None:
+        rows.append(Score(Value("swap: style kept", found.style, None, "higher"), None, {"chance": found.style_chance or 0.0}))
+    varied = intra_class_diversity(subject.model, reader, judge.data)
+    value = Value("diversity in classes", varied.ratio, varied.error, "floor", str(varied))
+    return [*rows, Score(value, Value("diversity in classes", varied.floor), {}, time.perf_counter() - start)]
+
+
+def match(subject: Subject, judge: Judge) -> list[Score]:
+    """How well the model's own judge of pairs tells real images with their class from real images with another."""
+    from pinxit.metrics.conditioning import match_auc
+
+    start = time.perf_counter()
+    batch = judge.reference.batch(judge.reference_rows[:5000])
+    assert batch.labels is not None
+    found = match_auc(subject.model.match, batch.images, batch.labels, judge.spec.classes)
+    value = Value("match AUC", found.auc, found.error, "higher", str(found))
+    return [Score(value, None, {"chance": 0.5}, time.perf_counter() - start)]
 
 
 def tstr(subject: Subject, judge: Judge) -> list[Score]:
@@ -123,6 +152,11 @@ ABILITIES = (
         "models with an exact likelihood or a bound: pixel models and auto-encoders with a prior",
     ),
     Ability("labels", "accuracy of the classes that were asked for", labels, _is(Conditional), CLASSES),
+    Ability(
+        "swap", "whether the class follows c, the style stays, and classes are as varied as real ones", swap, _is(Conditional),
+        CLASSES,
+    ),
+    Ability("match", "how well the discriminator tells right pairs of image and class from wrong", match, _is(Matches), "cgan"),
     Ability("tstr", "train on synthetic, test on real, and the reverse; minutes", tstr, _is(Conditional), CLASSES),
     Ability(
         "path-length", "how far samples move in feature space as their code moves", path_length, _walks,
