@@ -115,6 +115,16 @@ def test_batch_must_split_evenly(tmp_path, points, size, accumulate, fits):
             make()
 
 
+def test_a_share_of_one_sample_has_no_batch_statistics(tmp_path, points):
+    from pinxit.core.config import Settings
+
+    game = spying([], (1, 4, (1, 1)))
+    next(iter(game.players().values())).modules[0].norm = torch.nn.BatchNorm1d(2)
+    Trainer(game, points, tmp_path / "a", settings=Settings(accumulate=2))
+    with pytest.raises(InputError, match="`batch_size` 4 over 4 shares is one sample each.*take 8 or more"):
+        Trainer(game, points, tmp_path / "b", settings=Settings(accumulate=4))
+
+
 def test_splitting_a_batch():
     batch = Batch(torch.arange(6.0).view(6, 1, 1, 1), torch.arange(6))
     parts = batch.split(3)

@@ -52,7 +52,7 @@ class Trainer:
         self.players = owners(game)
         self.stages = game.stages()
         for stage in self.stages:
-            self.engine.share(stage.batch_size, settings.accumulate)
+            self.engine.share(game, stage.batch_size, settings.accumulate)
         self.engine.broadcast(game)
         self._averaged = Averaged(game, self.players, settings.average.half_life, settings.average.ramp)
         self.parameters = {name: player.parameters() for name, player in self.players.items()}

@@ -16,6 +16,7 @@ from pinxit.core.errors import InputError
 from pinxit.core.protocols import Data, Splits
 from pinxit.core.rng import seed_of
 from pinxit.diagnostics.divisions import CHUNK, FITTED, NEIGHBOURS, Features, Modes, Real, divide, images_of
+from pinxit.metrics.conditioning import Matches
 from pinxit.metrics.nearest import nearest
 
 if TYPE_CHECKING:
@@ -37,15 +38,6 @@ class Scores(Protocol):
 
     def score(self, x: Tensor) -> Tensor:
         """One number a sample, (n,), greater for what looks more real."""
-        ...
-
-
-@runtime_checkable
-class Matches(Protocol):
-    """A game that judges samples with a class."""
-
-    def match(self, x: Tensor, labels: Tensor) -> Tensor:
-        """The logits (n,) of samples with classes (n,)."""
         ...
 
 

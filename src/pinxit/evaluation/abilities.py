@@ -11,9 +11,9 @@ import torch
 
 from pinxit.core.errors import InputError, near
 from pinxit.core.protocols import Conditional, HasCodes, HasLatents, Likelihood, Weighs, ZeroSum
-from pinxit.diagnostics.probes import Matches
 from pinxit.evaluation.measures import MEASURES, Measure
 from pinxit.evaluation.scores import Score, Value
+from pinxit.metrics.conditioning import Matches
 
 if TYPE_CHECKING:
     from pinxit.evaluation.judge import Judge, Subject

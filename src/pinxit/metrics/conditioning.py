@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -195,6 +196,14 @@ def style_features(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 4"]:
     r, c = row - mean(row)[:, None, None], col - mean(col)[:, None, None]
     down, across, shear = mean(r * r), mean(c * c), mean(r * c)
     return torch.stack([w.mean((1, 2)), shear / down.clamp_min(1e-9), across.sqrt(), down.sqrt()], dim=1)
+
+
+@runtime_checkable
+class Matches(Protocol):
+    """A game that judges pairs of a sample and a class."""
+
+    def match(self, x: Tensor, labels: Tensor) -> Tensor:
+        """The logits (n,) of samples with classes (n,)."""
 
 
 @dataclass(frozen=True)
