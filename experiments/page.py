@@ -84,7 +84,8 @@ def suite_section(result: Measured) -> str:
     floors = [result["runs"][0].get(f"{key}/floor") for key in metrics]
     rows.append(["floor: real samples", *(plain(value) for value in floors)])
     seeds = len(next(iter(named.values())))
-    head = f"\n## Suite {result['suite']}\n\n{result['about']}\n\n`{result['command']}` (torch {result['torch']})\n\n"
+    trained = f"; {minutes:g} minutes of training on one thread" if (minutes := result.get("minutes of training")) else ""
+    head = f"\n## Suite {result['suite']}\n\n{result['about']}\n\n`{result['command']}` (torch {result['torch']}{trained})\n\n"
     told = f"\nMeans over {seeds} seeds, ± their standard deviation.\n\n"
     return f"{head}{table(bars)}{told}{table(rows)}"
 

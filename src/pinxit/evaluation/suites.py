@@ -285,6 +285,7 @@ def found(job: Job) -> dict[str, float]:
     for score in evaluation.scores:
         numbers |= {f"{score.name}/{control}": value for control, value in score.controls.items()}
         numbers |= {} if score.floor is None else {f"{score.name}/floor": score.floor.value}
+    numbers |= {f"cost/{key}": value for key, value in evaluation.cost.items() if isinstance(value, (int, float))}
     return numbers | {f"log/{key}": float(value) for key, value in last.items() if isinstance(value, (int, float))}
 
 
@@ -347,12 +348,16 @@ def result(suite: Suite, name: str, todo: Sequence[Job], verdicts: Sequence[Verd
     """Everything that a suite found, as plain values."""
     import torch
 
-    rows = [{"run": job.label, "system": job.run.system, **scores.finite(found(job))} for job in todo]
+    numbers = [found(job) for job in todo]
+    rows = [
+        {"run": job.label, "system": job.run.system, **scores.finite(known)} for job, known in zip(todo, numbers, strict=True)
+    ]
     return {
         "suite": name,
         "about": " ".join(suite.about.split()),
         "command": f"pinxit suite {name}",
         "torch": torch.__version__,
+        "minutes of training": round(sum(known.get("cost/training, minutes", 0.0) for known in numbers), 1),
         "bars": [vars(verdict) for verdict in verdicts],
         "runs": rows,
     }
