@@ -90,7 +90,7 @@ def test_a_flag_that_a_file_set_can_be_taken_back():
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (["--lr", "abc"], ["--lr", "'abc'", "float"]),
+        (["--lr", "abc"], ["--lr: not a number: 'abc'"]),
         (["--lr", "-5"], ["`lr` is -5", "greater than 0"]),
         (["--lr", "nan"], ["`lr` is nan", "finite"]),
         (["--average.half-life", "-1"], ["`average.half_life` is -1", "greater than or equal to 0"]),
