@@ -61,6 +61,7 @@ def test_the_example_runs_with_the_tiny_preset(tmp_path, monkeypatch):
     assert type(scope["again"]).__name__ == "DCGAN"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", [line for block in blocks("sh") for line in block.splitlines() if line.startswith("pinxit ")])
 def test_the_commands_shown_parse(line, capsys, tmp_path, monkeypatch):
     """Up to the point where they would need files that are not there."""

@@ -23,6 +23,7 @@ def size(path: str) -> tuple[int, int]:
         return picture.size
 
 
+@pytest.mark.slow
 def test_training_says_where_things_are_and_repeats_as_a_resume(pinxit):
     words = ("train", "gan", "--preset", "tiny", "--seed", "3", "--rounds", "4")
     folder = compose.compose("gan", words[2:]).folder
@@ -149,6 +150,7 @@ def test_a_missing_capability_names_the_systems_that_have_it(pinxit, gan_run):
     assert not Path("reconstructions.png").exists()
 
 
+@pytest.mark.slow
 def test_points_are_an_array_or_a_plot_but_not_files(pinxit):
     assert pinxit("train", "gan", "--data", "ring", "--preset", "tiny", "--run", "r").status == 0
     assert pinxit("sample", "r", "-n", "9", "--out", "x.npz").status == 0

@@ -176,6 +176,7 @@ def test_building_leaves_the_global_generator_alone(name):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.slow
 def test_observers_do_not_perturb(name, whole, tmp_path):
     class Meddler(Seen):
         def __call__(self, game, clock, stats):

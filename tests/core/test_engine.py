@@ -26,6 +26,7 @@ print(before, faults(20))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt")), reason="of glibc")
 def test_freed_memory_is_handed_out_again():
     """A tensor of 48 MiB, which glibc by itself maps and unmaps each time (its threshold never rises above 32 MiB)."""

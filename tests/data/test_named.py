@@ -207,6 +207,7 @@ def test_fashion_mnist_is_true_to_its_published_figures(fashion: None) -> None:
     assert pixels.std() == pytest.approx(0.3530, abs=5e-5)
 
 
+@pytest.mark.slow
 def test_the_bundled_set_is_what_its_script_makes(fashion: None, tmp_path: Path) -> None:
     place = catalogue.located("fashion-mnist")
     script = Path(__file__).parents[2] / "scripts" / "make_bundled.py"

@@ -341,6 +341,7 @@ def random_inception(tmp_path_factory):
     return path, network
 
 
+@pytest.mark.slow
 @needs_fidelity
 def test_inception_is_torch_fidelitys_on_8_bit_rgb(random_inception, monkeypatch):
     path, network = random_inception

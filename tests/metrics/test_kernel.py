@@ -49,6 +49,7 @@ def test_blocks_change_nothing_but_rounding(monkeypatch: pytest.MonkeyPatch) -> 
     assert kernel_distance(x, y).standard_error == pytest.approx(whole.standard_error, rel=1e-10)
 
 
+@pytest.mark.slow
 def test_its_mean_is_the_true_squared_distance_below_zero_or_not() -> None:
     """One dimension, k = (xy + 1)^3: MMD^2 = sum_r C(3, r) (E x^r - E y^r)^2, here of N(0, 1) and N(.3, 1)."""
     m = 0.3
