@@ -180,14 +180,17 @@ def draw(index: int) -> dict[str, Any]:
 
 
 def right(clean: float | None, grades: Sequence[float | None], better: str) -> bool:
-    """Whether the order is clean, slight, strong, worst; a value that is not finite (None) has no place in it."""
+    """Whether slight is worse than clean, and strong and worst no better than what is before them.
+
+    A metric that reaches its end at the first grade has seen enough. A value that is not finite (None) has no place in the order.
+    """
     row = [value for value in (clean, *grades) if value is not None]
     if len(row) < 1 + len(grades):
         return False
     if better == "floor":
         row = [abs(value - row[0]) for value in row]
     sign = -1 if better == "higher" else 1
-    return all(sign * b > sign * a for a, b in pairwise(row))
+    return sign * row[1] > sign * row[0] and all(sign * b >= sign * a for a, b in pairwise(row))
 
 
 def summary(draws: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
@@ -254,7 +257,10 @@ def main() -> None:
         }
         files.write(RESULTS, json.dumps(about, indent=1) + "\n")
         print(f"draw {len(kept)} of {chosen.draws}: {kept[-1]['seconds']} s", flush=True)
-    draw_picture(json.loads(RESULTS.read_text()))
+    about = json.loads(RESULTS.read_text())
+    about["right"] = summary(about["draws"])
+    files.write(RESULTS, json.dumps(about, indent=1) + "\n")
+    draw_picture(about)
 
 
 if __name__ == "__main__":

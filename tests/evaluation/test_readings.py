@@ -1,5 +1,7 @@
 """What is said of a comparison follows from the numbers: beyond noise, not told apart, blind, or not comparable."""
 
+from dataclasses import replace
+
 import pytest
 
 from evaluation.test_scores import evaluation
@@ -56,3 +58,30 @@ def test_another_protocol_is_not_compared_but_told():
 def test_a_metric_by_which_spoilt_samples_are_as_good_as_real_ones_is_named(better, control, blind):
     lines = said(evaluation("a", better=better, controls={"blurred": control}))
     assert any("does not tell spoilt samples from real ones (blurred)" in line for line in lines) is blind
+
+
+def test_equal_values_of_unknown_noise_are_no_win():
+    line = said(evaluation("a", 8.0, None, better="higher"), evaluation("b", 8.0, None, better="higher"))[0]
+    assert line == "distance: a and b are equal (8)."
+    three = [evaluation(name, value, None, better="higher") for name, value in (("a", 7.0), ("b", 8.0), ("c", 8.0))]
+    assert said(*three)[0] == "distance: b and c are equal and before the rest (8)."
+
+
+def test_two_recipes_of_one_name_are_told_apart():
+    runs = [evaluation(f"{kind}{k}", value, about={"recipe": kind, "label": "gan small"})
+            for kind, value in (("m", 1.0), ("n", 9.0)) for k in range(2)]  # fmt: skip
+    assert said(*runs)[0].startswith("distance: gan small (m0, ...) is best beyond noise")
+    assert "next gan small (n0, ...)" in said(*runs)[0]
+
+
+def test_likelihoods_of_different_protocols_are_not_compared():
+    def likelihood(name, note, nats):
+        found = evaluation(name, nats)
+        (score, *_) = found.scores
+        value = replace(score.value, name="NLL, nats", note=note)
+        return replace(found, scores=(replace(score, value=value),))
+
+    exact, bound = "exact; bits; 2,000 images", "L_5000; bits; 1,000 images"
+    line = said(likelihood("a", exact, 90.0), likelihood("b", bound, 95.0))[0]
+    assert line == f"NLL, nats: not compared, for its protocols differ: {bound} / {exact}."
+    assert "a is best beyond noise" in said(likelihood("a", exact, 90.0), likelihood("b", exact, 95.0))[0]

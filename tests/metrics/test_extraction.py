@@ -17,6 +17,7 @@ from metrics import judgekit
 from pinxit.core.errors import InputError
 from pinxit.core.rng import seed_of
 from pinxit.core.spec import Spec
+from pinxit.data.binarised import of_grey
 from pinxit.data.store import Store
 from pinxit.metrics import extraction, frechet
 from pinxit.metrics.extraction import UNIT, DataSource, Moments, SampleSource, check_comparable, extract, folder
@@ -150,6 +151,29 @@ def test_samples_and_the_files_of_them_have_the_same_features(tmp_path):
     written = extract(RandomConv(), folder(tmp_path / "out", spec))
     assert torch.equal(written.features, extract(RandomConv(), source).features)
     assert written.labels is None
+
+
+class Mean(nn.Module):
+    """Draws the means of bits, as a VAE does."""
+
+    def sample(self, n, *, generator=None):
+        return torch.rand(n, 1, 8, 8, generator=generator) * 2 - 1
+
+
+@pytest.mark.parametrize("how", ["dynamic", "fixed", "threshold"])
+def test_bits_are_judged_as_bits_on_both_sides(how):
+    """A model that draws the law of the data scores as the data do; its means or the grey levels would not."""
+    grey = torch.rand(2000, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 255
+    data = of_grey(Store("grey", grey.to(torch.uint8)), f"grey-{how}", how, "train")
+    real = torch.cat(list(DataSource(data).units()))
+    drawn = torch.cat(list(SampleSource(Mean(), 2000, data.spec, seed=3).units()))
+    for images in (real, drawn):
+        assert set(images.unique().tolist()) == {-1.0, 1.0}
+        assert abs(float(images.mean())) < 0.01
+    assert torch.equal(real, torch.cat(list(DataSource(data).units()))), "the same each time"
+    assert torch.equal(real[UNIT:], torch.cat(list(DataSource(data).units(1))))
+    if how == "dynamic":
+        assert not torch.equal(real, (data.batch(torch.arange(2000)).images > 0) * 2.0 - 1), "drawn, not cut at 1/2"
 
 
 def test_points_are_not_rounded():

@@ -135,13 +135,17 @@ def unique(paths: Sequence[Path]) -> dict[Path, str]:
 def _of_run(folder: Path, name: str, judge: Judge, seed: int) -> Subject:
     from dataclasses import replace
 
+    from pinxit import data
     from pinxit.evaluation import judge as judging
     from pinxit.training import from_pretrained
 
     about = shelf.description(folder)
     model = from_pretrained(folder)
     trained_on = (about.get("data") or {}).get("name")
-    config = json.dumps([about["system"], about.get("config"), about.get("data"), about.get("source")], sort_keys=True)
+    content = dict(about.get("data") or {})
+    if trained_on in data.names():
+        content.pop("fingerprint", None)  # points and stacks are drawn with the seed of training
+    config = json.dumps([about["system"], about.get("config"), content, about.get("source")], sort_keys=True)
     known: dict[str, Any] = {
         "kind": "run",
         "folder": str(folder),

@@ -112,7 +112,10 @@ def likelihood(subject: Subject, judge: Judge) -> list[Score]:
     row = found["likelihood"][-1]
     note = f"{row['estimator']}; {row['measure']}{' given its ' + row['given'] if row['given'] else ''}; {row['n']:,} images"
     seconds = time.perf_counter() - start
-    values = [Value("NLL, nats", row["nats"], row["error"], "lower", note), Value("bits/dim", row["bits_per_dim"], None, "lower")]
+    values = [
+        Value("NLL, nats", row["nats"], row["error"], "lower", note),
+        Value("bits/dim", row["bits_per_dim"], None, "lower", note),
+    ]
     return [Score(value, seconds=seconds / len(values)) for value in values]
 
 

@@ -114,11 +114,12 @@ def frechet(x: Seen, real: Real, seed: int) -> list[Value]:
 
 
 def frechet_infinity(x: Seen, real: Real, seed: int) -> list[Value]:
-    """Chong & Forsyth 2020."""
+    """Chong & Forsyth 2020; how it scatters about its line is not the noise of the samples."""
     from pinxit.metrics.frechet import frechet_infinity as extrapolated
 
     found = extrapolated(x.features, real.reference.features, generator=generator(seed, "frechet-infinity"))
-    return [Value("frechet distance, n = infinity", found.distance, found.standard_error, "lower")]
+    note = f"scatter about the line {found.standard_error:.2g}; the reference keeps its n"
+    return [Value("frechet distance, n = infinity", found.distance, None, "lower", note)]
 
 
 def kid(x: Seen, real: Real, seed: int) -> list[Value]:
@@ -161,11 +162,11 @@ def inception(x: Seen, real: Real, seed: int) -> list[Value]:
 
 
 def sliced(x: Seen, real: Real, seed: int) -> list[Value]:
-    """Sliced W1 among features (Rabin et al. 2011); the error is that of the directions."""
+    """Sliced W1 among features (Rabin et al. 2011); what is known of its error is that of the directions, not the samples'."""
     from pinxit.metrics.transport import sliced as distance
 
     found = distance(x.features, real.reference.features)
-    return [Value("sliced W1", found.value, found.standard_error, "lower")]
+    return [Value("sliced W1", found.value, None, "lower", f"error of the directions {found.standard_error:.2g}")]
 
 
 def exact(x: Seen, real: Real, seed: int) -> list[Value]:

@@ -104,6 +104,11 @@ def _costs(evaluations: Sequence[Evaluation]) -> str:
 
 def _warnings(evaluations: Sequence[Evaluation]) -> str:
     lines = [f"{e.subject}: {line}" for e in evaluations for line in e.lines]
-    lines += list(dict.fromkeys(f"{s.name}: {s.value.note}" for e in evaluations for s in e.scores if s.value.note))
+    noted: dict[str, list[str]] = {}
+    for e in evaluations:
+        for s in e.scores:
+            if s.value.note:
+                noted.setdefault(f"{s.name}: {s.value.note}", []).append(e.subject)
+    lines += [line if len(of) == len(evaluations) else f"{', '.join(of)}: {line}" for line, of in noted.items()]
     items = "".join(f"<p>{html.text(line)}</p>" for line in lines)
     return f"<details open><summary>Verdicts and remarks</summary>{items}</details>" if items else ""

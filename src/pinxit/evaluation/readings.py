@@ -42,7 +42,13 @@ def grouped(evaluations: Sequence[Evaluation]) -> list[Group]:
     groups: dict[str, list[Evaluation]] = {}
     for evaluation in evaluations:
         groups.setdefault(str(evaluation.about.get("recipe") or evaluation.subject), []).append(evaluation)
-    return [Group(_name(members), members) for members in groups.values()]
+    names = [_name(members) for members in groups.values()]
+    # Two recipes of one system and preset are told apart by their first runs.
+    told = [
+        name if names.count(name) == 1 else f"{name} ({m[0].subject}, ...)"
+        for name, m in zip(names, groups.values(), strict=True)
+    ]
+    return [Group(name, members) for name, members in zip(told, groups.values(), strict=True)]
 
 
 def _name(members: Sequence[Evaluation]) -> str:
@@ -86,6 +92,13 @@ def _of_metric(metric: str, groups: Sequence[Group]) -> list[str]:
     better = found[0][1].better
     found.sort(key=lambda pair: pair[1].value, reverse=better == "higher")
     (best, top), *rest = found
+    protocols = {note for group in groups for member in group.members if (note := _protocol(member, metric))}
+    if len(protocols) > 1:
+        return [f"{metric}: not compared, for its protocols differ: {' / '.join(sorted(protocols))}."]
+    equal = [name for name, value in found if value.value == top.value]
+    if len(equal) > 1 and any(value.error is None for _, value in found):
+        what = "are equal" if len(equal) == len(found) else "are equal and before the rest"
+        return [f"{metric}: {_listed(equal)} {what} ({_said(top)})."]
     if any(value.error is None for _, value in found):
         return [f"{metric}: {best} has the {'highest' if better == 'higher' else 'lowest'} value; its noise is not known."]
     near = [name for name, value in rest if abs(value.value - top.value) <= SIGMAS * math.hypot(top.error or 0, value.error or 0)]
@@ -95,6 +108,12 @@ def _of_metric(metric: str, groups: Sequence[Group]) -> list[str]:
     if len(near) == len(rest):
         return [f"{metric}: {_listed([best, *near])} are not told apart ({_said(top)} to {_said(rest[-1][1])})."]
     return [f"{metric}: {_listed([best, *near])} are not told apart and better than the rest ({best}: {_said(top)})."]
+
+
+def _protocol(evaluation: Evaluation, metric: str) -> str:
+    """What a likelihood is of and how it was estimated; other metrics have the protocol of the whole evaluation."""
+    score = evaluation.score(metric)
+    return "" if score is None or not metric.startswith(("NLL", "bits/dim")) else score.value.note
 
 
 def _blind(evaluations: Sequence[Evaluation]) -> list[str]:

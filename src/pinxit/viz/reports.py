@@ -140,7 +140,10 @@ class Run:
     def figures(self) -> list[dict[str, Any]]:
         """The rows of `figures.json`."""
         path = self.folder / "figures.json"
-        return json.loads(path.read_text()) if path.exists() else []
+        try:
+            return json.loads(path.read_text())
+        except (OSError, ValueError):  # a run that is not finished, or a damaged file: the page is made without
+            return []
 
     @cached_property
     def sheets(self) -> list[timelines.Sheet]:
@@ -312,8 +315,11 @@ def _health(run: Run) -> str:
     path, looks = run.folder / "health.json", run.folder / "health.jsonl"
     if not path.exists():
         return ""
-    about = json.loads(path.read_text())
-    rows = records.read(looks) if looks.exists() else []
+    try:
+        about = json.loads(path.read_text())
+        rows = records.read(looks) if looks.exists() else []
+    except (ValueError, InputError):
+        return "<p>The files of its health are damaged: they are left out.</p>"
     tape = "".join(
         f'<span class="{html.text(row["state"])}" title="{row["images"]:,.0f} images: {html.text(row["line"])}"></span>'
         for row in rows

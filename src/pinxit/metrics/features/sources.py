@@ -16,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from pinxit.core import bits
 from pinxit.core.errors import InputError
 from pinxit.core.game import AbstractGame
 from pinxit.core.protocols import Data, Samples
@@ -123,8 +124,8 @@ class DataSource:
 
     def units(self, start: int = 0) -> Iterator[Tensor]:
         """The images, UNIT at a time."""
-        for batch in self.data.batches(iter(self.indices.split(UNIT)[start:])):
-            yield batch.images
+        for unit, batch in enumerate(self.data.batches(iter(self.indices.split(UNIT)[start:])), start):
+            yield as_bits(batch.images, self.spec, "data", unit)
 
     def key(self) -> str:
         """A hash of pixels and labels."""
@@ -136,13 +137,25 @@ class DataSource:
 
     @cached_property
     def _content(self) -> tuple[str, Tensor | None]:
-        digest = hashlib.blake2b(repr(("data", len(self), self.spec.shape)).encode(), digest_size=16)
+        parts = ("data", len(self), self.spec.shape, *([self.spec.binarised] if self.spec.binarised else []))
+        digest = hashlib.blake2b(repr(parts).encode(), digest_size=16)
         labels: list[Tensor] = []
         for batch in self.data.batches(iter(self.indices.split(UNIT))):
             digest.update(batch.images.cpu().contiguous().numpy().data)
             if batch.labels is not None:
                 labels.append(batch.labels.cpu())
         return digest.hexdigest(), torch.cat(labels) if labels else None
+
+
+def as_bits(x: Tensor, spec: Spec, *position: int | str) -> Tensor:
+    """Images as bits, drawn with their grey levels' probabilities, where data of `spec` is made of bits; bits stay what they are.
+
+    Real and generated images go the same way: neither a grey level nor a model's mean of bits is a sample of them.
+    """
+    if not spec.binarised:
+        return x
+    how = "threshold" if spec.binarised == "threshold" else "dynamic"
+    return bits.binarised(x.float().cpu().clamp(-1, 1), how, torch.Generator().manual_seed(seed_of("bits", *position)))
 
 
 class SampleSource:
@@ -169,7 +182,7 @@ class SampleSource:
                 f"{self.name} can't sample: it has no `sample(n, generator=...)`; evaluate a system that draws images"
             )
         self.model, self.spec, self.seed, self._n, self._digest = model, spec, seed, n, digest
-        rounding = "" if spec.continuous else f", rounded to {spec.levels} levels"
+        rounding = "" if spec.continuous else ", as bits" if spec.binarised else f", rounded to {spec.levels} levels"
         self.about = f"{n:,} samples of {self.name}, seed {seed}{rounding}"
 
     def __len__(self) -> int:
@@ -191,7 +204,7 @@ class SampleSource:
             made = digest_of(tensors, repr((type(self.model).__name__, config, others)))
         if not made:
             return None
-        parts = ("samples", UNIT, made, self._n, self.seed, self.spec.shape, self.spec.levels)
+        parts = ("samples", UNIT, made, self._n, self.seed, self.spec.shape, self.spec.binarised or self.spec.levels)
         return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
     def units(self, start: int = 0) -> Iterator[Tensor]:
@@ -215,6 +228,8 @@ class SampleSource:
         x = x.float().cpu()
         if self.spec.continuous:
             return x
+        if self.spec.binarised:
+            return as_bits(x, self.spec, "samples", self.seed, unit)
         top = self.spec.levels - 1
         # The arithmetic of pinxit.data.store, so that a sample and the file of it are the same image.
         return x.clamp(-1, 1).add(1).mul(top / 2).round().mul_(1 / (top / 2)).sub_(1)
