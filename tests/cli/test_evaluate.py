@@ -122,6 +122,19 @@ def test_complete_keeps_what_is_known_and_every_engine_paints_the_same(runs, cap
     assert a.tobytes() == b.tobytes()
 
 
+def test_every_draw_of_a_completion_goes_on_from_the_same_bits(capsys, tmp_path, monkeypatch):
+    run = played(pixelcnn, tmp_path / "bits", data.load("fashion-mini-dynamic"), output="bernoulli")
+    shown = []
+    monkeypatch.setattr("pinxit.viz.completions.completions", lambda *parts: shown.append(parts) or Image.new("L", (4, 4)))
+    said(capsys, "complete", run, "-n", 2, "--draws", 3, "--data", "fashion-mini-dynamic", "--out", tmp_path / "c.png")
+    ((x, known, drawn),) = shown
+    assert set(x.unique().tolist()) == {-1.0, 1.0}
+    parts = known[:, None].expand_as(x)
+    for draw in drawn:
+        assert torch.equal(draw[parts], x[parts])
+    assert not torch.equal(drawn[0], drawn[1])
+
+
 def test_known_parts_are_the_parts_that_were_asked_for():
     from pinxit.cli import options, pictures
 

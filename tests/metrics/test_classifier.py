@@ -10,6 +10,7 @@ import pinxit
 from metrics.judgekit import Held, split_squares, squares
 from pinxit.core.errors import InputError
 from pinxit.core.spec import Spec
+from pinxit.data.store import Store
 from pinxit.metrics import classifier as module
 from pinxit.metrics.classifier import CHEAP, LeNet, Protocol, judge_protocol, lenet, train_on_synthetic
 
@@ -225,6 +226,17 @@ def test_one_content_under_two_names_is_trained_once_and_named_rightly():
     assert lenet(renamed, protocol=QUICK, progress=count).name == "lenet:a/b: c"
     assert not count.calls
     assert first.name == "lenet:held"
+
+
+def test_other_pixels_of_the_same_names_and_sizes_are_another_classifier():
+    """A folder's fingerprint says nothing of what is in its files."""
+    whole = split_squares(60, 20)
+    about = {"class_names": [str(k) for k in range(whole.spec.classes)], "fingerprint": "names and sizes"}
+    first, second = (Store("held", pixels, whole.labels, **about) for pixels in (whole.images, 255 - whole.images))
+    lenet(first, protocol=QUICK)
+    count = Count()
+    lenet(second, protocol=QUICK, progress=count)
+    assert count.calls
 
 
 @pytest.mark.parametrize("damage", ["cut weights", "other weights", "no weights", "cut json", "no accuracy"])

@@ -82,12 +82,15 @@ def complete(chosen: options.Complete) -> None:
     game = _able(chosen.folder, "Completes", "complete images")
     import torch
 
+    from pinxit.core import bits
     from pinxit.core.protocols import Conditional
     from pinxit.core.rng import seeded
     from pinxit.viz.completions import completions
 
     batch = _held_out(game, chosen, chosen.n)
-    x, known = batch.images, _known(chosen, batch.images)
+    # Bits are drawn once an image: every draw goes on from the same, and they are what is shown.
+    x = bits.binarised(batch.images, getattr(game, "how", "none"), _generator(chosen.seed))
+    known = _known(chosen, x)
     again, masks = x.repeat(chosen.draws, 1, 1, 1), known.repeat(chosen.draws, 1, 1)
     how = _painting(game, chosen.engine, chosen.folder)
     if isinstance(game, Conditional) and batch.labels is not None:

@@ -11,7 +11,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -32,6 +32,7 @@ from pinxit.core.rng import Order, seed_of, seeded
 from pinxit.core.spec import Spec
 from pinxit.data import catalogue
 from pinxit.data.store import Store
+from pinxit.metrics.features.sources import DataSource
 from pinxit.metrics.lenet import CHEAP, FULL, LeNet, Protocol, judge_protocol
 
 __all__ = [
@@ -293,10 +294,8 @@ def _obtain(
     progress: Progress | None,
 ) -> Classifier:
     """The classifier of these rows, from the cache or trained and put there."""
-    rows = [None if p is None else (p.data.fingerprint, _digest(p.rows)) for p in (part, test, choose)]
-    key = hashlib.blake2b(repr((FORMAT, rows, asdict(protocol), seed)).encode(), digest_size=8).hexdigest()
     name, spec = f"lenet:{part.data.name}", part.data.spec
-    places = [folder / f"lenet-{key}.json" for folder in _folders()] if cache else []
+    places = _places((part, test, choose), protocol, seed) if cache else []
     for path in places:
         if (found := _read(path, spec, protocol)) is not None:
             return replace(found, name=name)
@@ -308,6 +307,13 @@ def _obtain(
     if cache:
         _write(places, trained)
     return trained
+
+
+def _places(parts: Sequence[Part | None], protocol: Protocol, seed: int) -> list[Path]:
+    """Where the classifier of these rows is kept, by their very pixels and labels: fingerprints may be of names and sizes."""
+    rows = [None if p is None else DataSource(p.data, p.rows).key() for p in parts]
+    key = hashlib.blake2b(repr((FORMAT, rows, asdict(protocol), seed)).encode(), digest_size=8).hexdigest()
+    return [folder / f"lenet-{key}.json" for folder in _folders()]
 
 
 def _folders() -> tuple[Path, ...]:
@@ -378,7 +384,3 @@ def _hash(network: nn.Module) -> str:
     for name, t in sorted(network.state_dict().items()):
         digest.update(repr((name, tuple(t.shape))).encode() + t.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _digest(rows: Tensor) -> str:
-    return hashlib.blake2b(rows.numpy().tobytes(), digest_size=8).hexdigest()

@@ -116,10 +116,12 @@ def _bound(game: protocols.Bound | protocols.ConditionalBound, batch: Batch, see
 
 def _exact(game: protocols.Likelihood, batch: Batch) -> tuple[Tensor, str]:
     """log p of every image, float64 on the CPU, and how it was measured."""
+    of = getattr(game, "measure", "")
+    of = f"{of}; " if of else ""
     if isinstance(game, protocols.ConditionalLikelihood):
         values = [game.log_prob_of_class(x, labels) for x, labels in _parts(game, batch) if labels is not None]
-        return torch.cat(values).double().cpu(), "exact, given the class; "
-    return torch.cat([game.log_prob(x) for x, _ in _parts(game, batch)]).double().cpu(), "exact; "
+        return torch.cat(values).double().cpu(), f"exact, given the class; {of}"
+    return torch.cat([game.log_prob(x) for x, _ in _parts(game, batch)]).double().cpu(), f"exact; {of}"
 
 
 def _parts(game: Any, batch: Batch) -> list[tuple[Tensor, Tensor | None]]:

@@ -144,6 +144,7 @@ class DataSource:
             digest.update(batch.images.cpu().contiguous().numpy().data)
             if batch.labels is not None:
                 labels.append(batch.labels.cpu())
+                digest.update(labels[-1].contiguous().numpy().data)
         return digest.hexdigest(), torch.cat(labels) if labels else None
 
 
