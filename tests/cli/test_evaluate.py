@@ -135,6 +135,13 @@ def test_every_draw_of_a_completion_goes_on_from_the_same_bits(capsys, tmp_path,
     assert not torch.equal(drawn[0], drawn[1])
 
 
+@pytest.mark.slow
+def test_an_autoencoder_shows_what_it_makes_of_noise(runs):
+    assert (runs["codes"] / "noise.png").exists()
+    assert "this model generates nothing" in (runs["codes"] / "report.html").read_text()
+    assert not (runs["gan"] / "noise.png").exists()
+
+
 def test_known_parts_are_the_parts_that_were_asked_for():
     from pinxit.cli import options, pictures
 

@@ -13,6 +13,7 @@ from pinxit.core.rng import seed_of, seeded
 from pinxit.observers.ending import AbstractEnding
 from pinxit.observers.samples import shown, some
 from pinxit.viz.classes import category_grid, class_grid, traversals
+from pinxit.viz.directions import noise_decoded
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,7 +28,7 @@ CLASSES = 20
 
 
 class Pictures(AbstractEnding):
-    """At the end writes reconstructions, interpolation, manifold, classes, categories and traversals, as far as the model can."""
+    """At the end writes reconstructions, walks, manifold, classes, codes, what becomes of noise, as far as the model can."""
 
     def finish(self, game: AbstractGame, clock: Clock) -> None:
         """Draw."""
@@ -43,6 +44,13 @@ class Pictures(AbstractEnding):
                 self.keep("interpolation", viz.interpolation(game, generator=generator))
                 if isinstance(game, protocols.Encodes):
                     self.draw_manifold(game)
+            if (
+                isinstance(game, protocols.Encodes)
+                and isinstance(game, protocols.Decodes)
+                and not isinstance(game, protocols.Samples)
+            ):
+                x = some(self.data, MEASURED, self.seed).to(game.device)
+                self.keep("noise", noise_decoded({type(game).__name__: game}, x, seed=self.seed))
             if isinstance(game, protocols.Conditional) and self.data.spec.classes:
                 self.keep("classes", class_grid(game, range(min(self.data.spec.classes, CLASSES)), seed=self.seed))
             if isinstance(game, protocols.HasCodes):

@@ -58,6 +58,11 @@ PICTURES = {
         "Interpolation",
         "between two draws of the prior, one walk a row.",
     ),
+    "noise": (
+        "decoded noise",
+        "No samples.",
+        "What the decoder makes of N(0, I): its codes lie elsewhere, so this model generates nothing.",
+    ),
     "manifold": (
         "samples over a plane of two latents",
         "Latent manifold.",
@@ -227,7 +232,7 @@ def _pictures(run: Run) -> str:
         _figure(run, "real_beside_fake"),
         *((_row(_animation(run)), strip) if plots else (_row(_animation(run), strip),)),
         _curves(run),
-        _row(_figure(run, "reconstructions")),
+        _row(_figure(run, "reconstructions"), _figure(run, "noise")),
         _row(_figure(run, "interpolation"), _figure(run, "manifold")),
         _row(_figure(run, "classes"), _figure(run, "categories")),
         _figure(run, "traversals"),
