@@ -1,8 +1,8 @@
-"""LeakyReLU and ReLU for discriminators, made for penalties on their gradient.
+"""LeakyReLU for discriminators, made for penalties on their gradient.
 
-They are linear on either side of zero, so their second derivative is zero wherever there is one. Torch's own return that zero as
-a tensor, which a gradient penalty then carries back through the whole network, layer by layer, to add zeros to its gradients.
-Here nothing is returned; values and gradients are the same bits.
+It is linear on either side of zero, so its second derivative is zero wherever there is one. Torch's own returns that zero as a
+tensor, which a gradient penalty then carries back through the whole network, layer by layer, to add zeros to its gradients. Here
+nothing is returned; values and gradients are the same bits.
 """
 
 from __future__ import annotations
@@ -28,22 +28,12 @@ class LeakyReLU(nn.LeakyReLU):
         return super().forward(input)
 
 
-class ReLU(nn.ReLU):
-    """max(x, 0); see the module."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """The activation; torch's own as above."""
-        if torch.is_grad_enabled() and type(input) is Tensor and input.requires_grad:
-            return _LeakyReLU.apply(input, 0.0)
-        return super().forward(input)
-
-
 class _LeakyReLU(Function):
     """Whose gradient depends on the incoming one alone, as far as it is differentiated again."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, slope: float) -> Tensor:
-        out = F.leaky_relu(x, slope) if slope else F.relu(x)
+        out = F.leaky_relu(x, slope)
         ctx.slope = slope
         ctx.save_for_backward(out)  # its sign is that of x, and the next layer keeps it anyway
         return out
@@ -54,6 +44,4 @@ class _LeakyReLU(Function):
         if torch.is_grad_enabled():  # to be differentiated again, by `grad` alone
             one = grad.new_ones(())
             return grad * torch.where(out.detach() > 0, one, one * ctx.slope), None
-        if ctx.slope:
-            return torch.ops.aten.leaky_relu_backward(grad, out, ctx.slope, True), None
-        return torch.ops.aten.threshold_backward(grad, out, 0), None
+        return torch.ops.aten.leaky_relu_backward(grad, out, ctx.slope, True), None

@@ -16,7 +16,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pinxit.core.spec import Spec
-from pinxit.nn.activations import ReLU
 from pinxit.nn.dcgan import plan
 from pinxit.nn.norms import norm
 
@@ -49,8 +48,8 @@ class DownBlock(nn.Module):
 
     def __init__(self, c_in: int, c_out: int, *, halve: bool, first: bool = False, normalisation: str = "none") -> None:
         super().__init__()
-        before = [] if first else [*norm(normalisation, c_in), ReLU()]
-        after = [*norm(normalisation, c_out), ReLU(), nn.Conv2d(c_out, c_out, 3, padding=1)]
+        before = [] if first else [*norm(normalisation, c_in), nn.ReLU()]
+        after = [*norm(normalisation, c_out), nn.ReLU(), nn.Conv2d(c_out, c_out, 3, padding=1)]
         self.layers = nn.Sequential(*before, nn.Conv2d(c_in, c_out, 3, padding=1), *after)
         self.shortcut = nn.Conv2d(c_in, c_out, 1) if halve or c_in != c_out else nn.Identity()
         self.halve = halve
@@ -90,7 +89,7 @@ class ResNetTrunk(nn.Module):
             DownBlock(spec.channels if k == 0 else width, width, halve=k < downs, first=k == 0, normalisation=normalisation)
             for k in range(downs + 2)
         ]
-        self.layers = nn.Sequential(*blocks, ReLU())
+        self.layers = nn.Sequential(*blocks, nn.ReLU())
         self.features = width
         initialise(self)
         self.to(memory_format=torch.channels_last)
