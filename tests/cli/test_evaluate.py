@@ -12,6 +12,7 @@ import pinxit
 from pinxit import data
 from pinxit.cli import main, shelf
 from pinxit.core.config import Settings
+from pinxit.core.errors import InputError
 from pinxit.data.store import Store
 from pinxit.systems import autoencoder, gan, pixelcnn
 from pinxit.training import Trainer
@@ -140,6 +141,16 @@ def test_an_autoencoder_shows_what_it_makes_of_noise(runs):
     assert (runs["codes"] / "noise.png").exists()
     assert "this model generates nothing" in (runs["codes"] / "report.html").read_text()
     assert not (runs["gan"] / "noise.png").exists()
+
+
+def test_directions_take_their_classes_from_the_data_that_is_given(tmp_path, real):
+    from pinxit.cli import options, pictures
+
+    few = Store("few", real.images[:40], real.labels[:40] % 3, class_names=["hat", "sock", "glove"])
+    chosen = options.Directions(folder=tmp_path, classes=("Sock", "2"))
+    assert pictures._classes(chosen, few.spec.classes, few) == (1, 2)  # whatever the model was trained on
+    with pytest.raises(InputError, match="did you mean `glove`"):
+        pictures._classes(options.Directions(folder=tmp_path, classes=("glov",)), 3, few)
 
 
 def test_known_parts_are_the_parts_that_were_asked_for():

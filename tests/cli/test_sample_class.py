@@ -55,7 +55,7 @@ def test_a_class_that_is_not_there(refused, cgan_run, label):
 def test_classes_by_their_names(pinxit, refused, cgan_run):
     assert pinxit("sample", cgan_run, "--class", "Dress", "0", "-n", "4", "--out", "x.npz").status == 0
     assert np.load("x.npz")["y"].tolist() == [3, 3, 0, 0]
-    assert "`--class` is dres, no class of the data" in refused("sample", cgan_run, "--class", "dres")
+    assert "`--class` is dres, no class of its data" in refused("sample", cgan_run, "--class", "dres")
     assert "did you mean `dress`?" in refused("interpolate", cgan_run, "--class", "dres")
 
 

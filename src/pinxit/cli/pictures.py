@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pinxit.core.game import AbstractGame, Batch
+    from pinxit.core.protocols import Data
 
 CHUNK = 256
 """Most samples drawn at a time."""
@@ -49,7 +50,7 @@ def interpolate(chosen: options.Interpolate) -> None:
     _check_suffix(chosen.out, PICTURES)
     protocol, what = ("HasClassLatents", "walk within a class") if chosen.classes else ("HasLatents", "interpolate")
     game = _able(chosen.folder, protocol, what)
-    classes = _classes(chosen, game)
+    classes = _classes(chosen, game.spec.classes)
     _check_enough(chosen.n, classes)
     if game.spec.continuous:
         raise InputError(f"interpolations are of images, {chosen.folder} makes points")
@@ -115,7 +116,7 @@ def directions(chosen: options.Directions) -> None:
     if not data.spec.classes:
         raise InputError(f"a direction leads from other classes to one, and {data.name} has no labels: give --data that has")
     x, sheets = _held_out(game, chosen, 4).images, []
-    for label in _classes(chosen, game) or range(data.spec.classes):
+    for label in _classes(chosen, data.spec.classes, data) or range(data.spec.classes):
         found = of_classes(game, data, label, seed=chosen.seed)
         console.say(str(found))
         sheets.append(attribute_walk(game, x, found.vector, name=found.name))
@@ -206,7 +207,7 @@ def _labels(chosen: options.Sample, game: AbstractGame) -> Tensor | None:
         return None
     import torch
 
-    classes = _classes(chosen, game)
+    classes = _classes(chosen, game.spec.classes)
     _check_enough(chosen.n, classes)
     return torch.tensor(classes)[torch.arange(chosen.n) * len(classes) // chosen.n]
 
@@ -217,20 +218,22 @@ def _check_enough(n: int, classes: Sequence[int]) -> None:
         raise InputError(f"`-n` is {n}, `--class` names {several}: each needs at least one, so -n {several} or more")
 
 
-def _classes(chosen: options.Sample | options.Interpolate | options.Directions, game: AbstractGame) -> tuple[int, ...]:
-    """The classes asked for; the names of classes are those of the run's data, which is only loaded for them."""
+def _classes(
+    chosen: options.Sample | options.Interpolate | options.Directions, count: int, data: Data | None = None
+) -> tuple[int, ...]:
+    """Those asked for, of `count`; their names are those of `data`, by default the run's own, which is only loaded for them."""
     words, names = chosen.classes, list[str]()
     if any(not word.removeprefix("-").isdecimal() for word in words):
-        names = [str(name) for name in getattr(shelf.data_of(chosen.folder), "class_names", ())]
+        names = [str(name) for name in getattr(data or shelf.data_of(chosen.folder), "class_names", ())]
     folded = [name.casefold() for name in names]
     found = []
     for word in words:
         if not word.removeprefix("-").isdecimal():
             if word.casefold() not in folded:
-                raise InputError(f"`--class` is {word}, no class of the data of {chosen.folder}: {near(word, names)}")
+                raise InputError(f"`--class` is {word}, no class of its data: {near(word, names)}")
             found.append(folded.index(word.casefold()))
-        elif not 0 <= int(word) < game.spec.classes:
-            raise InputError(f"`--class` is {word}: the classes of {chosen.folder} are 0 to {game.spec.classes - 1}")
+        elif not 0 <= int(word) < count:
+            raise InputError(f"`--class` is {word}: the classes of {chosen.folder} are 0 to {count - 1}")
         else:
             found.append(int(word))
     return tuple(found)

@@ -9,7 +9,7 @@ The critic of `wgan`, held near slope 1 by a penalty between real and generated 
 
 The norm is that of one sample's gradient over all channels and pixels. `one_sided` has lambda E max(0, |grad f(x_hat)| - 1)^2
 instead (Petzka et al. 2018, https://arxiv.org/abs/1709.08894, equation 8): a critic flatter than 1 somewhere is no offence. The
-stat `wasserstein` is E f(x) - E f(G(z)), an estimate of W1 as far as the penalty holds; `penalty` is E (|grad f(x_hat)| - 1)^2.
+stat `wasserstein` is E f(x) - E f(G(z)), an estimate of W1 as far as the penalty holds; `penalty` is what lambda weighs.
 
 The penalty is a function of each sample's own gradient, so the critic may not have batch norm (section 4).
 
