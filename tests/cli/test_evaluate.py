@@ -14,6 +14,7 @@ from pinxit.cli import main, shelf
 from pinxit.core.config import Settings
 from pinxit.core.errors import InputError
 from pinxit.data.store import Store
+from pinxit.evaluation.judge import Judge
 from pinxit.systems import autoencoder, gan, pixelcnn
 from pinxit.training import Trainer
 
@@ -23,6 +24,13 @@ pytestmark = pytest.mark.xdist_group("runs")  # one process: what they share is 
 def played(module, folder, real, **changes):
     config = module.PRESETS["tiny"].replace(**changes)
     Trainer(module.build(config, real.spec, seed=0), real, folder, settings=Settings(accelerator="cpu")).fit()
+    return folder
+
+
+def played_points(folder):
+    ring = data.load("ring")
+    game = gan.build(gan.PRESETS["points"].replace(rounds=6), ring.spec, seed=0)
+    Trainer(game, ring, folder, settings=Settings(accelerator="cpu")).fit()
     return folder
 
 
@@ -54,10 +62,11 @@ QUICK = ("--n", 200, "--metrics", "frechet", "precision-recall", "--features", "
 def test_evaluate_prints_floor_and_controls_and_keeps_json(runs, capsys, tmp_path):
     told = said(capsys, "evaluate", runs["gan"], *QUICK, "--json", tmp_path / "e.json")
     head = next(line for line in told.splitlines() if "floor" in line)
-    assert all(name in head for name in ("value", "better", "blurred", "noisy", "one mode", "class dropped"))
+    assert all(name in head for name in ("value", "better", "blurred", "noisy", "one mode", "class dropped", " n", " s"))
     (found,) = json.loads((tmp_path / "e.json").read_text())
     row = next(s for s in found["scores"] if s["value"]["name"] == "frechet distance")
     assert row["value"]["error"] > 0
+    assert row["value"]["n"] == 200
     assert row["floor"]["value"] < row["value"]["value"]
     assert set(row["controls"]) == {"blurred", "noisy", "one mode", "class dropped"}
     assert found["about"]["weights"] == "averaged"
@@ -111,11 +120,76 @@ def test_one_recipe_on_other_data_is_another_and_it_is_said_what_a_run_was_train
     told = said(capsys, "compare", runs["gan"], trained, *QUICK, "--out", tmp_path / "page.html")
     assert any(line.startswith("frechet distance:") for line in told.splitlines()), "two recipes are held against each other"
     found = json.loads((tmp_path / "page.json").read_text())
+    # Its own data are not at hand, so it is held against those of the first.
     assert [any("trained on" in line for line in one["lines"]) for one in found] == [False, True]
     assert "trained on others, judged on fashion-mini" in found[1]["lines"]
 
 
 @pytest.mark.slow
+def test_what_is_of_other_data_stands_on_the_page_beside_its_reason_and_what_draws_nothing_is_left_out(runs, capsys, tmp_path):
+    ring = played_points(tmp_path / "ring")
+    words = ("--n", 60, "--metrics", "sliced", "--features", "pixels", "--no-controls", "--out", tmp_path / "page.html")
+    told = said(capsys, "compare", runs["gan"], ring, runs["codes"], *words)
+    assert "ring can't be compared with gan: they differ in reference" in told
+    assert "codes is left out: codes draws no samples" in told
+    assert [row["subject"] for row in json.loads((tmp_path / "page.json").read_text())] == ["gan", "ring"]
+    page = (tmp_path / "page.html").read_text()
+    assert page.count('<th scope="col">metric</th>') == 2, "a table for each reference"
+    assert "codes is left out" in page
+    assert "codes draws no samples" in said(capsys, "compare", runs["codes"], *words, status=2)
+
+
+def test_an_evaluation_that_was_cut_off_leaves_the_older_file_and_goes_on(runs, capsys, tmp_path, monkeypatch):
+    """The first subject is not judged again; the file of an earlier command is whole until there is a whole new one."""
+    words = ("--n", 60, "--metrics", "sliced", "--features", "pixels", "--no-controls", "--json", tmp_path / "e.json")
+    said(capsys, "evaluate", runs["pixels"], *words)
+    before = (tmp_path / "e.json").read_text()
+    whole, judged = Judge.evaluate_one, []
+
+    def cut_off(self, subject):
+        judged.append(subject.name)
+        if len(judged) == 2:
+            raise KeyboardInterrupt
+        return whole(self, subject)
+
+    monkeypatch.setattr(Judge, "evaluate_one", cut_off)
+    assert main([str(word) for word in ("evaluate", runs["gan"], runs["pixels"], *words)]) != 0
+    capsys.readouterr()
+    assert (tmp_path / "e.json").read_text() == before
+    assert (tmp_path / "e.json.begun").exists()
+    told = said(capsys, "evaluate", runs["gan"], runs["pixels"], *words)
+    assert judged == ["gan", "pixels", "pixels"]
+    assert "gan: reference" in told
+    assert [row["subject"] for row in json.loads((tmp_path / "e.json").read_text())] == ["gan", "pixels"]
+    assert not (tmp_path / "e.json.begun").exists()
+
+
+def test_what_was_begun_is_of_just_this_question(runs, capsys, tmp_path):
+    """Another seed, n or metric is judged anew, and a damaged file is no hindrance."""
+    from pinxit.evaluation.begun import Begun
+
+    out, asked = tmp_path / "e.json", []
+
+    def judge(**changes):
+        from pinxit.evaluation import judge as judging
+
+        options = {"n": 60, "metrics": ("sliced",), "seed": 0} | changes
+        real = data.load()
+        found = Judge(real, n=options["n"], metrics=options["metrics"], network="pixels", controls=False)
+        found.evaluate_one = lambda subject: asked.append(1) or Judge.evaluate_one(found, subject)
+        model = pinxit.from_pretrained(runs["gan"])
+        return found, judging.of_model(
+            model, "gan", found.n, real.spec, seed=options["seed"], **{"sampling seed": options["seed"]}
+        )
+
+    for changes in ({}, {}, {"n": 50}, {"seed": 1}, {"metrics": ("kid",)}, {}):
+        Begun(out).evaluate(*judge(**changes))
+    assert len(asked) == 4
+    Begun(out).path.write_text("{")
+    Begun(out).evaluate(*judge())
+    assert len(asked) == 5
+
+
 def test_complete_keeps_what_is_known_and_every_engine_paints_the_same(runs, capsys, tmp_path):
     for engine in ("naive", "cached"):
         said(capsys, "complete", runs["pixels"], "-n", 3, "--draws", 2, "--engine", engine, "--out", tmp_path / f"{engine}.png")

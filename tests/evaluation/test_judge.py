@@ -137,11 +137,77 @@ def test_metrics_of_pairs_share_one_pass_of_each_set(monkeypatch):
     assert len(passes) == 2, "the samples and the floor"
 
 
+def test_every_score_says_of_how_many_samples_and_by_whom(real):
+    judge = Judge(real, n=100, metrics=("sliced", "wasserstein", "ms-ssim", "memorisation"), network="pixels", controls=False)
+    found = judge.evaluate(of_model(gan.build(gan.PRESETS["tiny"], real.spec), "gan", judge.n, judge.spec))
+    assert [score.value.n for score in found.scores[:3]] == [100, 100, 100]
+    assert found.score("sliced W1").value.by == ""
+    assert found.score("MS-SSIM of pairs").note.startswith("by pixels")
+    assert "its floor is of n = 50" in found.score("copies: nearest 1 %").note
+    assert all(score.seconds > 0 for score in found.scores)
+
+
+def test_two_references_of_one_name_are_not_one_protocol(real):
+    judges = []
+    for first in (0, 100):
+        images = real.images[first : first + 100]
+        judges.append(Judge(data.load(images), n=20, metrics=("sliced",), network="pixels", controls=False))
+    a, b = (judge.protocol["reference"] for judge in judges)
+    assert a.partition("content")[0] == b.partition("content")[0]
+    assert a != b
+
+
+def test_the_work_between_features_and_scores_is_told(real):
+    told = []
+    judge = Judge(real, n=60, metrics=("sliced", "wasserstein"), network="pixels", progress=lambda *line: told.append(line))
+    judge.evaluate(of_model(gan.build(gan.PRESETS["tiny"], real.spec), "gan", judge.n, judge.spec))
+    names = {what for what, _, _ in told}
+    assert {"floor: sliced", "floor: wasserstein", "blurred: sliced", "one mode: wasserstein", "gan: wasserstein"} <= names
+
+
+def test_the_inception_score_asks_the_network_that_was_named(real, monkeypatch):
+    class Teller:
+        name, digest, dim, classes = "teller", "0" * 16, 784, 5
+
+        def describe(self):
+            return "teller"
+
+        def __call__(self, images):
+            return images.flatten(1)
+
+        def told(self, rows):
+            return rows[:, 300:305].mul(4).softmax(1)
+
+    monkeypatch.setattr("pinxit.metrics.features.load", lambda name, *_, **__: Teller())
+    judge = Judge(real, n=60, metrics=("inception",), network="lenet", controls=False)
+    found = judge.evaluate(Subject("real", extraction.DataSource(real, torch.arange(60))))
+    (score,) = found.scores
+    assert score.name == "inception-style score (teller)"
+    assert "splits of 6 lower it by up to 28 %" in score.note  # 1 - exp(-4 / 12)
+    assert "classes" not in found.protocol, "no classifier was trained beside it"
+    with pytest.raises(InputError, match="needs a classifier, `pixels` is none"):
+        Judge(data.load(torch.zeros(40, 1, 16, 16, dtype=torch.uint8)), metrics=("inception",), network="pixels")
+
+
+def test_a_metric_that_one_of_several_lacks_is_said_and_one_that_all_lack_refused(real):
+    judge = Judge(real, n=60, metrics=("match", "sliced"), network="pixels", controls=False)
+    subjects = [
+        of_model(module.build(module.PRESETS["tiny"], real.spec), name, judge.n, judge.spec)
+        for name, module in (("plain", gan), ("pairs", cgan))
+    ]
+    judge.check(subjects)
+    found = [judge.evaluate_one(subject) for subject in subjects]
+    assert "plain can't be judged by `match`: it is for cgan" in found[0].lines
+    assert [one.score("match AUC") is not None for one in found] == [False, True]
+    with pytest.raises(InputError, match="can't be judged by `match`"):
+        judge.check(subjects[:1])
+
+
 def test_conditional_models_are_judged_by_their_pairs_and_swaps(real, monkeypatch):
     game = cgan.build(cgan.PRESETS["tiny"], real.spec, seed=0).eval()
     reader = pixel_judge()  # of 16 pixels: the swap test only asks it for classes
     monkeypatch.setattr(type(reader), "predict", lambda self, x: torch.zeros(len(x), dtype=torch.long))
-    monkeypatch.setattr("pinxit.metrics.classifier.lenet", lambda data: reader)
+    monkeypatch.setattr("pinxit.metrics.classifier.lenet", lambda data, progress=None: reader)
     varied = conditioning.Diversity(0.5, 0.01, 0.4, 1.0, (0.4,) * 10, 200, "judge")
     monkeypatch.setattr(conditioning, "intra_class_diversity", lambda *arguments: varied)
     judge = Judge(real, n=300, metrics=("swap", "match"), network="pixels", controls=False)

@@ -46,6 +46,21 @@ def test_one_seed_is_said_aloud():
     assert any("one seed" in line for line in said(evaluation("a"), evaluation("b")))
 
 
+def test_what_is_of_one_protocol_is_read_together_wherever_it_stands():
+    lines = said(evaluation("a"), evaluation("b", 1.0, n=50), evaluation("c", 9.0), evaluation("d", 9.0, n=50))
+    assert lines[0].startswith("distance: a is best beyond noise")
+    assert any(line.startswith("distance: b is best beyond noise") for line in lines)
+    assert lines[-1] == "b and d can't be compared with a: they differ in n: 100 and 50."
+
+
+@pytest.mark.parametrize(("last", "told"), [(1.4, "differ no more than their samples' noise"), (1.5, "differ beyond the noise")])
+def test_seeds_of_one_recipe_alone_are_held_against_the_noise_of_their_samples(last, told):
+    about = {"recipe": "x", "label": "gan small"}
+    (line, *_) = said(evaluation("a", 1.0, about=about), evaluation("b", last, about=about))  # 3 sqrt(0.02) = 0.42
+    assert line.startswith(f"distance: 2 seeds of gan small {told}")
+    assert "mean 1.2" in line
+
+
 def test_another_protocol_is_not_compared_but_told():
     lines = said(evaluation("a"), evaluation("b", 9.0, n=50))
     assert lines[-1] == "b can't be compared with a: they differ in n: 100 and 50."

@@ -47,6 +47,19 @@ def test_differences_name_the_parts_of_the_protocol():
     assert scores.differences(evaluation(), evaluation("b", n=50)) == ["n: 100 and 50"]
 
 
+def test_a_distance_that_is_half_the_floor_of_its_n_says_so():
+    assert "n is small for it: real samples get 50 % of this" in evaluation(value=2.0, floor=1.0).scores[0].note
+    assert "small" not in evaluation(value=5.0, floor=1.0).scores[0].note
+    assert "small" not in evaluation(value=2.0, floor=1.0, better="higher").scores[0].note
+
+
+def test_a_file_of_an_older_version_has_no_count():
+    found = evaluation().to_json()
+    for key in ("n", "by"):
+        del found["scores"][0]["value"][key]
+    assert scores.of_json(found, "old").scores[0].value.n == 0
+
+
 def test_a_value_within_three_errors_of_its_floor_says_so():
     assert "not told from real" in evaluation(value=0.9, error=0.1).scores[0].note  # 0.4 < 3 sqrt(0.02)
     assert "not told" not in evaluation(value=0.95, error=0.1).scores[0].note

@@ -140,7 +140,7 @@ def test_features_are_of_the_preprocessed_image(package):
     assert torch.allclose(found.double(), want, atol=2e-4, rtol=1e-4)
     assert torch.allclose(network(x.repeat(1, 3, 1, 1)), found)
     logits = want @ package["_fc.weight"].double().T + package["_fc.bias"].double()
-    assert torch.allclose(network.probabilities(x).double(), logits.softmax(1), atol=1e-4)
+    assert torch.allclose(network.told(network(x)).double(), logits.softmax(1), atol=1e-4)
     found.requires_grad_().sum().backward()  # a tensor like any other, though it was made in inference mode
 
 
@@ -193,7 +193,7 @@ def test_the_real_weights_against_another_implementation():
     assert indices.tolist() == [1259, 515, 852, 439, 957]
     assert torch.allclose(values, torch.tensor([5.637125, 5.277353, 4.995507, 4.558900, 4.253454]), atol=1e-4)
     assert float(row.mean()) == pytest.approx(0.2420567, abs=1e-5)
-    likeliest = network.probabilities(x)[0].max(0)
+    likeliest = network.told(network(x))[0].max(0)
     assert (int(likeliest.indices), float(likeliest.values)) == (533, pytest.approx(0.3900, abs=1e-4))
 
 
@@ -275,7 +275,7 @@ def test_a_judge_is_loaded_for_the_data_that_is_named(monkeypatch):
 def test_the_judge_is_wrapped_with_its_accuracy(judged):
     x = noise(4, 1, 16, 16)
     assert torch.equal(judged(x), x.flatten(1))  # what the judge made by hand has before its outputs
-    assert torch.allclose(judged.probabilities(x), x.flatten(1)[:, :10].softmax(1))
+    assert torch.allclose(judged.told(judged(x)), x.flatten(1)[:, :10].softmax(1))
     assert judged.name == "lenet:held"
     assert "98.76 % right on 100 real images (test split)" in judged.describe()
     other = judgekit.pixel_judge()
@@ -350,7 +350,7 @@ def test_inception_is_torch_fidelitys_on_8_bit_rgb(random_inception, monkeypatch
     x = pixels / 127.5 - 1
     rows, logits = network(pixels.repeat(1, 3, 1, 1))
     assert torch.equal(ours(x), rows)
-    assert torch.equal(ours.probabilities(x), logits.softmax(1))
+    assert torch.equal(ours.told(ours(x)), logits.softmax(1))
     sha = hashlib.sha256(path.read_bytes()).hexdigest()
     assert ours.name == f"inception-2015[other weights {sha[:8]}]", "random weights must not pass for the published"
     assert "not the published" in ours.describe()

@@ -138,6 +138,20 @@ def test_extrapolation_of_both_sets():
     assert float(half.mean()) == pytest.approx(floor, rel=0.3)
 
 
+def test_with_few_samples_for_their_dimensions_only_both_sets_cut_down_extrapolate_to_nothing():
+    """n = 5 d: a fixed reference leaves its own bias, a third of the distance of all samples; both leave none."""
+    found = {both: [] for both in (False, True)}
+    for k in range(8):
+        x, y = (torch.randn(320, 64, generator=torch.Generator().manual_seed(seed)) for seed in (k, 100 + k))
+        for both, values in found.items():
+            values.append(frechet_infinity(x, y, generator=torch.Generator().manual_seed(k), both=both))
+    assert found[True][0].sizes[0] == 128, "it begins at 2 d"
+    whole = np.mean([one.distances[-1] for one in found[True]])
+    free = torch.tensor([one.distance for one in found[True]])
+    assert abs(float(free.mean())) < 3 * float(free.std()) / 8**0.5
+    assert np.mean([one.distance for one in found[False]]) > 0.2 * whole
+
+
 def test_the_line_and_its_error_are_scipys():
     import scipy.stats
 

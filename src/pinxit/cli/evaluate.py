@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from pinxit.core.errors import InputError
 if TYPE_CHECKING:
     from pinxit.core.protocols import Data
     from pinxit.evaluation.judge import Judge, Subject
-    from pinxit.evaluation.scores import Evaluation, Value
+    from pinxit.evaluation.scores import Evaluation, Score, Value
 
 HELP = "help"
 
@@ -37,17 +37,17 @@ def evaluate(chosen: options.Evaluate) -> None:
         likelihood.report(chosen)
         return
     from pinxit.evaluation import readings, scores
+    from pinxit.evaluation.begun import Begun
 
-    judge, subjects = _before(chosen)
-    found = []
-    for subject in subjects:
-        found.append(judge.evaluate(subject))
+    pairs, begun, found = _before(chosen), Begun(chosen.out), []
+    for judge, subject in pairs:
+        found.append(begun.evaluate(judge, subject))
         _print(found[-1])
-        if chosen.out is not None:
-            scores.write(chosen.out, found)
     if len(found) > 1:
         console.say("\n".join(readings.read(found)))
     if chosen.out is not None:
+        scores.write(chosen.out, found)
+        begun.finished()
         console.say(str(chosen.out))
 
 
@@ -68,15 +68,19 @@ def compare(chosen: options.Compare) -> None:
         raise InputError(f"`--out` {chosen.out} ends in {chosen.out.suffix!r}: it must end in .html")
     files.probe(chosen.out)
     from pinxit.evaluation import page, readings, scores
+    from pinxit.evaluation.begun import Begun
     from pinxit.observers.samples import drawable
 
-    judge, subjects = _before(chosen)
-    found = [judge.evaluate(subject) for subject in subjects]
-    pictures = {subject.name: _picture(subject) for subject in subjects if drawable(judge.spec)}
-    runs = {s.name: Path(s.about["folder"]) for s in subjects if (Path(s.about.get("folder", "")) / "config.yaml").exists()}
+    left_out: list[str] = []
+    pairs, begun = _before(chosen, left_out), Begun(chosen.out.with_suffix(".json"))
+    found = [begun.evaluate(judge, subject) for judge, subject in pairs]
+    pictures = {subject.name: _picture(subject) for judge, subject in pairs if drawable(judge.spec)}
+    folders = {subject.name: Path(subject.about.get("folder", "")) for _, subject in pairs}
+    runs = {name: folder for name, folder in folders.items() if (folder / "config.yaml").exists()}
     scores.write(chosen.out.with_suffix(".json"), found)
-    files.write(chosen.out, page.page(found, chosen.title, pictures, runs))
-    console.say("\n".join([*readings.read(found), str(chosen.out), str(chosen.out.with_suffix(".json"))]))
+    files.write(chosen.out, page.page(found, chosen.title, pictures, runs, left_out))
+    begun.finished()
+    console.say("\n".join([*readings.read(found), *left_out, str(chosen.out), str(chosen.out.with_suffix(".json"))]))
 
 
 def _list_metrics() -> None:
@@ -86,39 +90,89 @@ def _list_metrics() -> None:
     shelf.table(("metric", "what it is", ""), [*rows, *((a.name, a.about, "") for a in abilities.ABILITIES)])
 
 
-def _before(chosen: options.Judged) -> tuple[Judge, list[Subject]]:
-    """The judge, and who comes before it."""
+def _before(chosen: options.Judged, left_out: list[str] | None = None) -> list[tuple[Judge, Subject]]:
+    """Everyone who is judged, each beside the judge of their data.
+
+    Args:
+        chosen: the options.
+        left_out: takes why somebody can't be judged, where that is no reason to refuse the others; None refuses.
+    """
     folders = [shelf.find(folder) for folder in chosen.folders]
     if not folders and not chosen.images:
         raise InputError("nothing to judge: name runs, or --images FOLDER")
-    data = _data(folders, chosen.data)
-    from pinxit.evaluation.judge import Judge
+    if not folders and chosen.data is None:
+        raise InputError("`--images` alone do not say what they are held against: give --data")
+    names, bench = unique([*folders, *chosen.images]), Bench(chosen)
+    pairs: list[tuple[Judge, Subject]] = []
+    for path in (*folders, *chosen.images):
+        try:
+            if path in folders:
+                judge = bench.of_run(path)
+                pairs.append((judge, _of_run(path, names[path], judge, chosen.seed)))
+            else:
+                judge = bench.first()
+                pairs.append((judge, _of_images(path, names[path], judge, chosen)))
+        except InputError as error:
+            if left_out is None:
+                raise
+            left_out.append(f"{names[path]} is left out: {error}.")
+    if not pairs:
+        raise InputError("; ".join(left_out or ()).rstrip("."))
+    for judge in dict.fromkeys(judge for judge, _ in pairs):
+        judge.check([subject for its, subject in pairs if its is judge])
+    return pairs
 
-    judge = Judge(
-        data,
-        n=chosen.n,
-        network=chosen.features,
-        weights=chosen.inception_weights,
-        metrics=chosen.metrics,
-        controls=chosen.controls,
-        progress=console.Progress(),
-    )
-    names = unique([*folders, *chosen.images])
-    subjects = [_of_run(folder, names[folder], judge, chosen.seed) for folder in folders]
-    subjects += [_of_images(path, names[path], judge, chosen) for path in chosen.images]
-    judge.check(subjects)
-    return judge, subjects
+
+class Bench:
+    """The judges of a command: one for each set of real samples, that of `--data` or what each run was trained on."""
+
+    def __init__(self, chosen: options.Judged) -> None:
+        self.chosen, self._judges = chosen, dict[str, "Judge"]()
+
+    def of_run(self, folder: Path) -> Judge:
+        """The judge of a run; where its data are not at hand, that of the runs before it."""
+        about = shelf.description(folder)
+        key = "" if self.chosen.data is not None else json.dumps([_content(about), about.get("source")], sort_keys=True)
+        try:
+            return self._judge(key, lambda: shelf.data_of(folder))
+        except InputError:
+            if not self._judges:
+                raise
+            return self.first()
+
+    def first(self) -> Judge:
+        """The judge of the first run, or of `--data`."""
+        return next(iter(self._judges.values())) if self._judges else self._judge("", lambda: _named(self.chosen.data))
+
+    def _judge(self, key: str, load: Callable[[], Data]) -> Judge:
+        from pinxit.evaluation.judge import Judge
+
+        if key not in self._judges:
+            c = self.chosen
+            data = load() if c.data is None else _named(c.data)
+            self._judges[key] = Judge(
+                data, n=c.n, network=c.features, weights=c.inception_weights, metrics=c.metrics, controls=c.controls,
+                progress=console.Progress(),
+            )  # fmt: skip
+        return self._judges[key]
 
 
-def _data(folders: Sequence[Path], named: str | None) -> Data:
-    """The real samples: those that were asked for, or the first run's, loaded as that run loaded them."""
+def _named(source: str | None) -> Data:
     import pinxit.data
 
-    if named is not None:
-        return pinxit.data.load(named)
-    if not folders:
-        raise InputError("`--images` alone do not say what they are held against: give --data")
-    return shelf.data_of(folders[0])
+    if source is None:
+        raise InputError("no run says what the images are held against: give --data")
+    return pinxit.data.load(source)
+
+
+def _content(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run says of its data, the seed of points and stacks left out."""
+    from pinxit import data
+
+    content = dict(about.get("data") or {})
+    if content.get("name") in data.names():
+        content.pop("fingerprint", None)
+    return content
 
 
 def unique(paths: Sequence[Path]) -> dict[Path, str]:
@@ -135,17 +189,13 @@ def unique(paths: Sequence[Path]) -> dict[Path, str]:
 def _of_run(folder: Path, name: str, judge: Judge, seed: int) -> Subject:
     from dataclasses import replace
 
-    from pinxit import data
     from pinxit.evaluation import judge as judging
     from pinxit.training import from_pretrained
 
     about = shelf.description(folder)
     model = from_pretrained(folder)
     trained_on = (about.get("data") or {}).get("name")
-    content = dict(about.get("data") or {})
-    if trained_on in data.names():
-        content.pop("fingerprint", None)  # points and stacks are drawn with the seed of training
-    config = json.dumps([about["system"], about.get("config"), content, about.get("source")], sort_keys=True)
+    config = json.dumps([about["system"], about.get("config"), _content(about), about.get("source")], sort_keys=True)
     known: dict[str, Any] = {
         "kind": "run",
         "folder": str(folder),
@@ -159,7 +209,7 @@ def _of_run(folder: Path, name: str, judge: Judge, seed: int) -> Subject:
         "health": _health(folder),
     }
     subject = judging.of_model(model, name, judge.n, judge.spec, seed=seed, **known)
-    lines = [known["health"]] if known["health"] else []
+    lines = [f"health at the end of its training: {known['health']}"] if known["health"] else []
     if trained_on not in (None, judge.data.name):
         lines.append(f"trained on {trained_on}, judged on {judge.data.name}")
     if (reached := shelf.unfinished(folder)) is not None:
@@ -211,13 +261,28 @@ def _print(found: Evaluation) -> None:
     rows = []
     for score in found.scores:
         arrow = {"lower": "lower", "higher": "higher", "floor": "at floor"}[score.value.better]
+        counted = f"{score.value.n:,}" if score.value.n else ""
         spoilt = [f"{score.controls[name]:.4g}" if name in score.controls else "" for name in controls]
-        rows.append((score.name, _said(score.value), arrow, "" if score.floor is None else _said(score.floor), *spoilt))
+        rows.append(
+            (
+                score.name,
+                _said(score.value),
+                arrow,
+                "" if score.floor is None else _said(score.floor),
+                *spoilt,
+                counted,
+                _time(score),
+            )
+        )
     console.say(f"{found.subject}: " + "; ".join(f"{key} {value}" for key, value in found.protocol.items()))
-    shelf.table(("metric", "value", "better", "floor", *controls), rows)
+    shelf.table(("metric", "value", "better", "floor", *controls, "n", "s"), rows)
     costs = ", ".join(f"{name} {value:,.4g}" for name, value in found.cost.items())
     notes = dict.fromkeys([*found.lines, *(f"{score.name}: {score.note}" for score in found.scores if score.note)])
     console.say("\n".join([*notes, *([costs] if costs else [])]))
+
+
+def _time(score: Score) -> str:
+    return f"{score.seconds:.2g}" if score.seconds < 10 else f"{score.seconds:,.0f}"
 
 
 def _said(value: Value) -> str:

@@ -205,7 +205,7 @@ class Judged(Config):
     skip_bad: bool = False
     """images: leave out files that can't be decoded, and say how many; else one is enough to refuse the folder."""
     data: str | None = None
-    """The real samples; None is the data that the first run was trained on."""
+    """The real samples; None is what each run was trained on."""
     n: Annotated[int, tyro.conf.arg(aliases=("-n",))] = Field(10_000, ge=2)
     """Samples of each; fewer where the real test samples are fewer, so that the floor has the same number."""
     features: str | None = None

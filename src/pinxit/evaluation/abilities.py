@@ -39,10 +39,9 @@ class Ability:
     of: str
     features: bool = False
 
-    def check(self, subject: Subject) -> None:
-        """Raise InputError if the subject's model does not have it."""
-        if not self.has(subject.model):
-            raise InputError(f"{subject.name} can't be judged by `{self.name}`: it is for {self.of}")
+    def lacking(self, subject: Subject) -> str:
+        """Why a subject that does not have it is not judged by it."""
+        return f"{subject.name} can't be judged by `{self.name}`: it is for {self.of}"
 
 
 def labels(subject: Subject, judge: Judge) -> list[Score]:
@@ -50,11 +49,11 @@ def labels(subject: Subject, judge: Judge) -> list[Score]:
     from pinxit.metrics.classifier import lenet
     from pinxit.metrics.conditioning import label_accuracy
 
-    reader, start = lenet(judge.data), time.perf_counter()
+    reader, start = lenet(judge.data, progress=_told(judge, "classifier")), time.perf_counter()
     found = label_accuracy(subject.model, reader)
-    value = Value("label accuracy", found.accuracy, found.error, "higher")
-    floor, chance = Value("label accuracy", reader.accuracy), {"chance": 1 / judge.spec.classes}
-    return [Score(value, floor, chance, time.perf_counter() - start)]
+    value = Value("label accuracy", found.accuracy, found.error, "higher", n=found.n, by=str(reader))
+    floor = Value("label accuracy", reader.accuracy, n=reader.n_test)
+    return [Score(value, floor, {"chance": 1 / judge.spec.classes}, time.perf_counter() - start)]
 
 
 def swap(subject: Subject, judge: Judge) -> list[Score]:
@@ -62,15 +61,19 @@ def swap(subject: Subject, judge: Judge) -> list[Score]:
     from pinxit.metrics.classifier import lenet
     from pinxit.metrics.conditioning import intra_class_diversity, swap_test
 
-    reader, start = lenet(judge.data), time.perf_counter()
-    found = swap_test(subject.model, reader)
-    follows = Value("swap: class follows", found.follows, found.error, "higher", str(found))
-    rows = [Score(follows, Value("swap: class follows", reader.accuracy), {"chance": 1 / judge.spec.classes})]
+    reader, start = lenet(judge.data, progress=_told(judge, "classifier")), time.perf_counter()
+    found, by = swap_test(subject.model, reader), str(reader)
+    pairs, chance = found.n * found.classes, {"chance": 1 / judge.spec.classes}
+    follows = Value("swap: class follows", found.follows, found.error, "higher", str(found), pairs, by)
+    rows = [Score(follows, Value("swap: class follows", reader.accuracy, n=reader.n_test), chance, time.perf_counter() - start)]
     if found.style is not None:
-        rows.append(Score(Value("swap: style kept", found.style, None, "higher"), None, {"chance": found.style_chance or 0.0}))
+        style = Value("swap: style kept", found.style, None, "higher", n=pairs, by="pixels")
+        rows.append(Score(style, None, {"chance": found.style_chance or 0.0}))
+    start = time.perf_counter()
     varied = intra_class_diversity(subject.model, reader, judge.data)
-    value = Value("diversity in classes", varied.ratio, varied.error, "floor", str(varied))
-    return [*rows, Score(value, Value("diversity in classes", varied.floor), {}, time.perf_counter() - start)]
+    n = varied.n * judge.spec.classes
+    value = Value("diversity in classes", varied.ratio, varied.error, "floor", str(varied), n, by)
+    return [*rows, Score(value, Value("diversity in classes", varied.floor, n=n), {}, time.perf_counter() - start)]
 
 
 def match(subject: Subject, judge: Judge) -> list[Score]:
@@ -81,7 +84,8 @@ def match(subject: Subject, judge: Judge) -> list[Score]:
     batch = judge.reference.batch(judge.reference_rows[:5000])
     assert batch.labels is not None
     found = match_auc(subject.model.match, batch.images, batch.labels, judge.spec.classes)
-    value = Value("match AUC", found.auc, found.error, "higher", str(found))
+    of = f"images of {judge.reference.name} with right and wrong classes"
+    value = Value("match AUC", found.auc, found.error, "higher", f"{found}; {of}", found.n, "the model's own discriminator")
     return [Score(value, None, {"chance": 0.5}, time.perf_counter() - start)]
 
 
@@ -92,14 +96,15 @@ def tstr(subject: Subject, judge: Judge) -> list[Score]:
 
     data = judge.data
     with torch.enable_grad():
-        found = train_on_synthetic(subject.model, data, n=min(60_000, 6 * len(data)), protocol=CHEAP)
+        progress = _told(judge, f"{subject.name}: classifiers")
+        found = train_on_synthetic(subject.model, data, n=min(60_000, 6 * len(data)), protocol=CHEAP, progress=progress)
     controls = {"labels shuffled": found.shuffled}
-    one = Value("TSTR", found.tstr, found.error, "higher", found.protocol)
-    other = Value("TRTS", found.trts, None, "higher")
-    own = Value(
-        "TSTS", found.tsts, (found.tsts * (1 - found.tsts) / found.n_held) ** 0.5, "floor", "trained and tested on samples"
-    )
-    return [Score(one, Value("TSTR", found.real), controls, found.seconds), Score(other), Score(own, Value("TSTS", found.real))]
+    one = Value("TSTR", found.tstr, found.error, "higher", found.protocol, found.n_test, "a classifier of samples")
+    other = Value("TRTS", found.trts, None, "higher", "", found.n_generated, "a classifier of real samples")
+    error, note = (found.tsts * (1 - found.tsts) / found.n_held) ** 0.5, "tested on samples too"
+    own = Value("TSTS", found.tsts, error, "floor", note, found.n_held, "a classifier of samples")
+    real = [Value(name, found.real, n=found.n_test) for name in ("TSTR", "TSTS")]
+    return [Score(one, real[0], controls, found.seconds), Score(other), Score(own, real[1])]
 
 
 def likelihood(subject: Subject, judge: Judge) -> list[Score]:
@@ -108,13 +113,14 @@ def likelihood(subject: Subject, judge: Judge) -> list[Score]:
 
     start = time.perf_counter()
     exact = isinstance(subject.model, Likelihood)
-    found = likelihoods.report(subject.model, judge.data, k=5000, n=0 if exact else 1000)
+    told = _told(judge, f"{subject.name}: likelihood, images")
+    found = likelihoods.report(subject.model, judge.data, k=5000, n=0 if exact else 1000, progress=told)
     row = found["likelihood"][-1]
     note = f"{row['estimator']}; {row['measure']}{' given its ' + row['given'] if row['given'] else ''}; {row['n']:,} images"
     seconds = time.perf_counter() - start
     values = [
-        Value("NLL, nats", row["nats"], row["error"], "lower", note),
-        Value("bits/dim", row["bits_per_dim"], None, "lower", note),
+        Value("NLL, nats", row["nats"], row["error"], "lower", note, row["n"], "the model itself"),
+        Value("bits/dim", row["bits_per_dim"], None, "lower", note, row["n"], "the model itself"),
     ]
     return [Score(value, seconds=seconds / len(values)) for value in values]
 
@@ -126,7 +132,8 @@ def path_length(subject: Subject, judge: Judge) -> list[Score]:
     assert judge.network is not None
     start = time.perf_counter()
     found = measured(subject.model, judge.network)
-    value = Value("path length", found.value, found.error, "lower", f"{found.n:,} pairs; trimmed mean {found.trimmed:.4g}")
+    note = f"{found.n:,} pairs of codes; trimmed mean {found.trimmed:.4g}"
+    value = Value("path length", found.value, found.error, "lower", note, found.n)
     return [Score(value, seconds=time.perf_counter() - start)]
 
 
@@ -136,7 +143,13 @@ def duality_gap(subject: Subject, judge: Judge) -> list[Score]:
 
     start = time.perf_counter()
     found = searched(subject.model, judge.data)
-    return [Score(Value("duality gap", found.gap, None, "lower", str(found)), seconds=time.perf_counter() - start)]
+    value = Value("duality gap", found.gap, None, "lower", str(found), found.n, "the game's own players, trained on")
+    return [Score(value, seconds=time.perf_counter() - start)]
+
+
+def _told(judge: Judge, what: str) -> Callable[[int, int], None]:
+    """Progress of a part of the judge's work."""
+    return lambda done, total: judge.progress(what, done, total)
 
 
 def _is(*kinds: type) -> Callable[[Any], bool]:

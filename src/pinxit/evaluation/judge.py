@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from pinxit.evaluation.scores import Evaluation, Score, Value
 from pinxit.metrics import extraction, features
 from pinxit.metrics.extraction import Source
 from pinxit.metrics.features.judge import LeNetFeatures
-from pinxit.metrics.features.protocol import Features
+from pinxit.metrics.features.protocol import Classifies, Features
 from pinxit.metrics.features.sources import Watched
 
 SHOWN = 512
@@ -32,6 +32,8 @@ SMALL = 40
 """Images up to this side, with labels, have the classifier that pinxit trains on them as their feature network."""
 BANK = 60_000
 """Training samples that copies are looked for among."""
+TELLERS = ("lenet", "efficientnet", "inception")
+"""Feature networks that tell classes: of their data, or ImageNet's."""
 Progress = Callable[[str, int, int], None]
 
 
@@ -112,10 +114,20 @@ class Judge:
         told = lambda done, total: self.progress("classifier", done, total)  # noqa: E731
         return features.load(self._network, self.data, weights=self._weights, progress=told)
 
+    def _asks(self, need: str) -> bool:
+        return any(measure.needs == need for measure in self.measures)
+
+    @property
+    def _teller(self) -> str:
+        """Who the inception score asks."""
+        teller = self.network if isinstance(self.network, Classifies) else self.classifier if self._asks("told") else None
+        return "" if teller is None else teller.name
+
     @property
     def _sees_classes(self) -> bool:
-        """Whether a metric asks for classes: without one, no classifier is trained."""
-        return any(measure.needs == "classes" for measure in self.measures)
+        """Whether a metric asks for the data's classes: without one, no classifier is trained."""
+        needs = {measure.needs for measure in self.measures}
+        return "classes" in needs or ("told" in needs and not isinstance(self.network, Classifies))
 
     @property
     def _has_classifier(self) -> bool:
@@ -133,6 +145,10 @@ class Judge:
         for measure in self.measures:
             if self.n < measure.least:
                 raise InputError(f"metric `{measure.name}` of {self.n} samples: it takes at least {measure.least}; raise --n")
+            if measure.needs == "told" and not (self._reads_classes or self._network.startswith(TELLERS)):
+                raise InputError(
+                    f"metric `{measure.name}` needs a classifier, `{self._network}` is none: choose other --features"
+                )
             if measure.needs == "classes" and not self._reads_classes:
                 raise InputError(f"metric `{measure.name}` needs classes, {self.data.name} has no labels: leave it out")
             if measure.needs == "modes" and not (self.spec.continuous or self._stacked):
@@ -149,10 +165,10 @@ class Judge:
         return self.data.name.startswith("stacked-mnist")
 
     def check(self, subjects: Sequence[Subject]) -> None:
-        """Raise InputError, before anything is computed, where a metric does not fit a subject."""
+        """Raise InputError, before anything is computed, where a metric fits none of the subjects."""
         for ability in self.abilities:
-            for subject in subjects:
-                ability.check(subject)
+            if not any(ability.has(subject.model) for subject in subjects):
+                raise InputError(ability.lacking(subjects[0]))
 
     @cached_property
     def classifier(self) -> LeNetFeatures | None:
@@ -179,11 +195,9 @@ class Judge:
     def protocol(self) -> dict[str, Any]:
         """What two evaluations must share to be compared."""
         kind = "test split" if self.held_out else "half of the training samples"
-        said = {
-            "reference": f"{len(self.reference_rows[: self.n]):,} samples of {self.data.name}, {kind}",
-            "n": self.n,
-        }
+        said: dict[str, Any] = {"reference": f"{self.n:,} samples of {self.data.name}, {kind}", "n": self.n}
         if self.network is not None:
+            said["reference"] += f" (content {self._reference.key()[:8]})"
             said["features"] = self.network.describe()
             if self._sees_classes and self.classifier is not None and self.classifier is not self.network:
                 said["classes"] = self.classifier.describe()
@@ -195,26 +209,29 @@ class Judge:
         looked = {measure.images for measure in self.measures}
         source = Watched(source, self.n if "all" in looked else SHOWN if "some" in looked else 0)
         found = extraction.extract(self.network, source, progress=lambda a, b: self.progress(what, a, b))
+        rows = torch.as_tensor(found.features)
+        told = self.network.told(rows) if isinstance(self.network, Classifies) and self._asks("told") else None
         probabilities = None
         if self._sees_classes and self.classifier is not None:
-            of = found if self.classifier is self.network else extraction.extract(self.classifier, source)
-            head = self.classifier.judge.network.head
-            with torch.no_grad():
-                probabilities = head(torch.as_tensor(of.features)).softmax(1)
+            of = rows if self.classifier is self.network else extraction.extract(self.classifier, source).features
+            probabilities = self.classifier.told(torch.as_tensor(of))
         pixels = source.first() if source.count else torch.empty(0, *self.spec.shape)
-        return Seen(torch.as_tensor(found.features), pixels, probabilities)
+        return Seen(rows, pixels, probabilities, probabilities if told is None else told)
+
+    @cached_property
+    def _reference(self) -> extraction.DataSource:
+        return extraction.DataSource(self.reference, self.reference_rows[: self.n])
 
     @cached_property
     def real(self) -> Real:
         """The real samples; the training ones in full where copies are looked for."""
         bank = BANK if any(measure.needs == "train" for measure in self.measures) else self.n
-        reference = extraction.DataSource(self.reference, self.reference_rows[: self.n])
         train = extraction.DataSource(self.data, self.train_rows[:bank])
         centres = getattr(self.data, "centres", None) if self.spec.continuous else None
         return Real(
-            self.seen(reference, "reference"), self.seen(train, "training samples"), self.held_out, centres,
+            self.seen(self._reference, "reference"), self.seen(train, "training samples"), self.held_out, centres,
             float(getattr(self.data, "sigma", 0.0)) if centres is not None else 0.0,
-            self.classifier.name if self._sees_classes and self.classifier is not None else "",
+            self.classifier.name if self._sees_classes and self.classifier is not None else "", self._teller,
             tuple(getattr(self.data, "class_names", ())), self.stacks,
         )  # fmt: skip
 
@@ -223,8 +240,10 @@ class Judge:
         """The values of real samples by name."""
         found: dict[str, Value] = {}
         train, halves = self.real.train.part(torch.arange(self.n)), _halves(self.real)
-        for measure in self.measures:  # of the same sets, so that metrics which share work find it done
-            values = measure.compute(train, self.real, 0) if measure.floor == "train" else measure.compute(*halves, 0)
+        for place, measure in enumerate(self.measures):  # of the same sets, so that metrics which share work find it done
+            self.progress(f"floor: {measure.name}", place, len(self.measures))
+            sets = (train, self.real) if measure.floor == "train" else halves
+            values = [_counted(value, len(sets[0].features)) for value in measure.compute(*sets, 0)]
             found |= {value.name: value for value in values}
         return found
 
@@ -237,7 +256,8 @@ class Judge:
             if (self.spec.continuous and not control.points) or (control.name == "class dropped" and not self.spec.classes):
                 continue
             seen = self.seen(controls.Spoilt(control, self.data, rows), control.name)
-            for measure in self.measures:
+            for place, measure in enumerate(self.measures):
+                self.progress(f"{control.name}: {measure.name}", place, len(self.measures))
                 for value in measure.compute(seen, self.real, 0):
                     found.setdefault(value.name, {})[control.name] = value.value
         if self.with_controls:
@@ -248,17 +268,23 @@ class Judge:
         return found
 
     def evaluate(self, subject: Subject) -> Evaluation:
-        """Everything that the metrics say of a subject."""
+        """Everything that the metrics say of a subject; raises InputError where one of a model's is asked that it lacks."""
         self.check([subject])
+        return self.evaluate_one(subject)
+
+    def evaluate_one(self, subject: Subject) -> Evaluation:
+        """The same of one of several: what a model lacks is said, not refused."""
         scores = []
         if self.measures:
             seen = self.seen(subject.source, subject.name)
-            for measure in self.measures:
-                self.progress(f"{subject.name}: {measure.name}", 0, 1)
+            for place, measure in enumerate(self.measures):
+                self.progress(f"{subject.name}: {measure.name}", place, len(self.measures))
                 scores += self._scores(measure, seen)
-        for ability in self.abilities:
-            scores += ability.compute(subject, self)
         lines = list(subject.lines)
+        for ability in self.abilities:
+            self.progress(f"{subject.name}: {ability.name}", 0, 1)
+            scores += ability.compute(subject, self) if ability.has(subject.model) else []
+            lines += [] if ability.has(subject.model) else [ability.lacking(subject)]
         if self.n < self.asked:
             lines.append(f"n is {self.n:,}, not {self.asked:,}: there are no more real samples kept apart")
         if not self.held_out:
@@ -268,7 +294,7 @@ class Judge:
     def _scores(self, measure: Measure, seen: Seen) -> list[Score]:
         real, floors, spoilt = self.real, self.floors, self.controls
         start = time.perf_counter()
-        values = measure.compute(seen, real, 0)
+        values = [_counted(value, self.n) for value in measure.compute(seen, real, 0)]
         seconds = time.perf_counter() - start
         return [Score(value, floors.get(value.name), spoilt.get(value.name, {}), seconds / len(values)) for value in values]
 
@@ -294,9 +320,14 @@ def sampling_cost(model: Any, n: int = 64) -> dict[str, float]:
     return {"seconds a 1,000 samples": round(seconds, 3), "parameters": float(sum(p.numel() for p in model.parameters()))}
 
 
+def _counted(value: Value, n: int) -> Value:
+    """The value with the number of samples that it is of, where the metric said none of its own."""
+    return value if value.n else replace(value, n=n)
+
+
 def _halves(real: Real) -> tuple[Seen, Real]:
     """One half of the reference as samples, the other as the reference."""
     order = torch.randperm(len(real.reference.features), generator=torch.Generator().manual_seed(seed_of("halves")))
     a, b = order.chunk(2)
-    held = Real(real.reference.part(b), real.train, real.held_out, classifier=real.classifier)
+    held = replace(real, reference=real.reference.part(b))
     return real.reference.part(a), held

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 REPEATS = 10
 """Bootstrap repeats of a distance that has no error of its own."""
+FEW = 1000
+"""Below so many samples the neighbourhoods of precision and recall are wide."""
 EXACT = 1000
 """Samples of which the exact transport distance is taken."""
 
@@ -36,15 +38,18 @@ class Seen:
         features: (n, d).
         images: the first of them in [-1, 1]; all of them where they are stacked digits.
         probabilities: p(class | sample) by a classifier of real samples, (n, k); None where there is none.
+        told: p(class | sample) by the feature network itself, where it tells classes, else the same as `probabilities`.
     """
 
     features: Tensor
     images: Tensor
     probabilities: Tensor | None = None
+    told: Tensor | None = None
 
     def part(self, rows: Tensor) -> Seen:
         """The samples at `rows` alone; the images are those of the whole."""
-        return Seen(self.features[rows], self.images, None if self.probabilities is None else self.probabilities[rows])
+        probabilities, told = (None if p is None else p[rows] for p in (self.probabilities, self.told))
+        return Seen(self.features[rows], self.images, probabilities, told)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +61,8 @@ class Real:
         train: training samples.
         held_out: whether the reference was not trained on.
         centres: of the modes of points, with `sigma` their standard deviation.
-        classifier: what tells classes, as printed.
+        classifier: what tells the data's classes, as printed.
+        teller: what made `told`.
         names: of the classes.
         stacks: from stacked digits to their modes; None elsewhere.
     """
@@ -67,6 +73,7 @@ class Real:
     centres: Tensor | None = None
     sigma: float = 0.0
     classifier: str = ""
+    teller: str = ""
     names: tuple[str, ...] = ()
     stacks: Callable[[Tensor], Tensor] | None = None
 
@@ -79,7 +86,7 @@ class Measure:
         name: as the command line spells it.
         about: in words.
         compute: (samples, real samples, seed) to values.
-        needs: besides features: classes, every training sample, or modes that are known.
+        needs: besides features: the data's classes, those of any classifier, every training sample, or modes that are known.
         images: how many of a set's images it looks at.
         floor: what the floor is the value of: training samples, or the half of the held-out samples that is not the null.
         least: samples that it needs.
@@ -88,7 +95,7 @@ class Measure:
     name: str
     about: str
     compute: Callable[[Seen, Real, int], list[Value]]
-    needs: Literal["", "classes", "train", "modes"] = ""
+    needs: Literal["", "classes", "told", "train", "modes"] = ""
     images: Literal["none", "some", "all"] = "none"
     floor: Literal["train", "held-out"] = "train"
     least: int = 2
@@ -101,24 +108,24 @@ def generator(seed: int, name: str) -> torch.Generator:
 
 def frechet(x: Seen, real: Real, seed: int) -> list[Value]:
     """Its error is the bootstrap's over the judged samples; the distance of two sets of one law at this n is the floor."""
-    from pinxit.metrics.frechet import frechet_distance
+    from pinxit.metrics.frechet import frechet_distance, frechet_note
 
     value = frechet_distance(x.features, real.reference.features)
     drawn, values = generator(seed, "frechet"), []
     for _ in range(REPEATS):
         rows = torch.randint(len(x.features), (len(x.features),), generator=drawn)
         values.append(frechet_distance(x.features[rows], real.reference.features))
-    n, d = x.features.shape
-    note = f"n = {n:,} is less than twice the {d:,} dimensions: most of the floor is bias" if n < 2 * d else ""
-    return [Value("frechet distance", value, float(torch.tensor(values).std()), "lower", note)]
+    return [Value("frechet distance", value, float(torch.tensor(values).std()), "lower", frechet_note(*x.features.shape))]
 
 
 def frechet_infinity(x: Seen, real: Real, seed: int) -> list[Value]:
-    """Chong & Forsyth 2020; how it scatters about its line is not the noise of the samples."""
+    """Chong & Forsyth 2020, both sets cut down; how it scatters about its line is not the noise of the samples."""
     from pinxit.metrics.frechet import frechet_infinity as extrapolated
 
-    found = extrapolated(x.features, real.reference.features, generator=generator(seed, "frechet-infinity"))
-    note = f"scatter about the line {found.standard_error:.2g}; the reference keeps its n"
+    both = len(real.reference.features) >= len(x.features)
+    found = extrapolated(x.features, real.reference.features, generator=generator(seed, "frechet-infinity"), both=both)
+    kept = "" if both else "; the reference keeps its n, and its bias"
+    note = f"from n = {found.sizes[0]:,} to {found.sizes[-1]:,}, scatter about the line {found.standard_error:.2g}{kept}"
     return [Value("frechet distance, n = infinity", found.distance, None, "lower", note)]
 
 
@@ -133,8 +140,9 @@ def precision_recall(x: Seen, real: Real, seed: int) -> list[Value]:
     n, m = len(x.features), len(real.reference.features)
     _, found = _pairwise(x, real)
     pr, dc = found.precision_recall, found.density_coverage
+    note = f"n = {n:,} makes wide neighbourhoods: compare at equal n only" if n < FEW else ""
     return [
-        Value("precision", pr.precision, _binomial(pr.precision, n), "higher"),
+        Value("precision", pr.precision, _binomial(pr.precision, n), "higher", note),
         Value("recall", pr.recall, _binomial(pr.recall, m), "higher"),
         Value("density", dc.density, dc.density_error, "higher"),
         Value("coverage", dc.coverage, _binomial(dc.coverage, m), "higher"),
@@ -153,12 +161,19 @@ def prd(x: Seen, real: Real, seed: int) -> list[Value]:
 
 
 def inception(x: Seen, real: Real, seed: int) -> list[Value]:
-    """Salimans et al. 2016; an "inception-style" score unless the classifier is Inception-2015's."""
+    """Salimans et al. 2016; an "inception-style" score unless the classifier is Inception-2015's.
+
+    The mean p(y) of a split of m samples has m - 1 degrees of freedom over k classes, which lowers the score by a factor of at
+    most about exp(-(k - 1) / (2 m)).
+    """
     from pinxit.metrics.inception_score import inception_score
 
-    assert x.probabilities is not None
-    found = inception_score(x.probabilities, classifier=real.classifier, generator=generator(seed, "inception"))
-    return [Value(found.name, found.score, found.error / math.sqrt(found.splits), "higher", "sees no real sample")]
+    assert x.told is not None
+    found = inception_score(x.told, classifier=real.teller, generator=generator(seed, "inception"))
+    lower = 1 - math.exp(-(found.classes - 1) * found.splits / (2 * found.n))
+    few = f"; splits of {found.n // found.splits:,} lower it by up to {100 * lower:.0f} %" if lower > 0.01 else ""
+    error = found.error / math.sqrt(found.splits)
+    return [Value(found.name, found.score, error, "higher", f"sees no real sample{few}")]
 
 
 def sliced(x: Seen, real: Real, seed: int) -> list[Value]:
@@ -174,7 +189,7 @@ def exact(x: Seen, real: Real, seed: int) -> list[Value]:
     from pinxit.metrics.transport import wasserstein
 
     n = min(EXACT, len(x.features), len(real.reference.features))
-    return [Value("exact W1", wasserstein(x.features[:n], real.reference.features[:n]), None, "lower", f"of n = {n:,}")]
+    return [Value("exact W1", wasserstein(x.features[:n], real.reference.features[:n]), None, "lower", n=n)]
 
 
 def ms_ssim(x: Seen, real: Real, seed: int) -> list[Value]:
@@ -182,7 +197,7 @@ def ms_ssim(x: Seen, real: Real, seed: int) -> list[Value]:
     from pinxit.metrics.ms_ssim import pair_similarity
 
     found = pair_similarity(x.images, generator=generator(seed, "ms-ssim"))
-    return [Value("MS-SSIM of pairs", found.value, found.standard_error, "floor")]
+    return [Value("MS-SSIM of pairs", found.value, found.standard_error, "floor", n=len(x.images), by="pixels")]
 
 
 def classes(x: Seen, real: Real, seed: int) -> list[Value]:
@@ -194,7 +209,9 @@ def classes(x: Seen, real: Real, seed: int) -> list[Value]:
     found = class_histogram(_counts(x), _counts(real.reference))
     missing = ", ".join(real.names[k] if k < len(real.names) else str(k) for k in found.missing)
     note = f"G-test p = {found.p:.2g}" + (f"; missing: {missing}" if missing else "")
-    return [Value("class KL", found.kl, None, "lower", note)]
+    if found.n < 5 * len(_counts(x)):
+        note += f"; n = {found.n} is fewer than five a class: its law is not known there"
+    return [Value("class KL", found.kl, None, "lower", note, by=real.classifier)]
 
 
 def two_sample(x: Seen, real: Real, seed: int) -> list[Value]:
@@ -206,14 +223,24 @@ def two_sample(x: Seen, real: Real, seed: int) -> list[Value]:
     return [Value("1-NN accuracy", found.accuracy, _binomial(found.accuracy, found.n), "floor", note)]
 
 
+def logistic(x: Seen, real: Real, seed: int) -> list[Value]:
+    """Lopez-Paz & Oquab 2017: how often a plane among the features tells held-out samples from real ones; 1/2 where none can."""
+    from pinxit.metrics.two_sample import logistic_test
+
+    found = logistic_test(real.reference.features, x.features, generator=generator(seed, "logistic"))
+    note = f"p = {found.p:.2g} where the laws are equal; judged on the half that it was not fitted to"
+    return [Value("logistic accuracy", found.accuracy, _binomial(found.accuracy, found.n), "floor", note, n=found.n // 2)]
+
+
 def memorisation(x: Seen, real: Real, seed: int) -> list[Value]:
     """Whether samples lie nearer to training samples than held-out ones do."""
     from pinxit.metrics.memorisation import memorisation as examined
 
     found = examined(x.features, real.train.features, real.reference.features, generator=generator(seed, "memorisation"))
     tail, own = found.tail.value, found.authenticity.value
+    few = "" if found.held_out >= 100 else f"; 1 % of {found.held_out} held-out samples is less than one of them"
     return [
-        Value("copies: nearest 1 %", tail, _binomial(tail, found.generated), "floor", found.verdict),
+        Value("copies: nearest 1 %", tail, _binomial(tail, found.generated), "floor", found.verdict + few),
         Value("copies: Z_U", found.z.value, 1.0, "floor"),
         Value("copies: C_T", found.c_t.value, 1.0, "floor"),
         Value("authenticity", own, _binomial(own, found.generated), "floor"),
@@ -226,11 +253,11 @@ def modes(x: Seen, real: Real, seed: int) -> list[Value]:
 
     if real.stacks is not None:
         stacks = stacked_modes(x.images, real.stacks)
-        note = f"dropped: {', '.join(stacks.dropped[:10])}" if stacks.dropped else ""
+        note, by = f"dropped: {', '.join(stacks.dropped[:10])}" if stacks.dropped else "", "a classifier of MNIST's digits"
         return [
-            Value("modes", float(stacks.captured), None, "higher", note),
-            Value("reverse KL of modes", stacks.kl, None, "lower"),
-            Value("confident", stacks.confident, _binomial(stacks.confident, len(x.images)), "higher"),
+            Value("modes", float(stacks.captured), None, "higher", note, by=by),
+            Value("reverse KL of modes", stacks.kl, None, "lower", by=by),
+            Value("confident", stacks.confident, _binomial(stacks.confident, len(x.images)), "higher", by=by),
         ]
     assert real.centres is not None
     found = mixture_modes(x.features, real.centres, real.sigma, real.names)
@@ -251,7 +278,7 @@ def parzen(x: Seen, real: Real, seed: int) -> list[Value]:
     validation, test = pixels[2].chunk(2)
     found = estimate(pixels[0], pixels[1], validation, test, generator=generator(seed, "parzen"))
     value = found.samples
-    return [Value("Parzen log-likelihood", value.log_likelihood, value.standard_error, "higher", found.caveat)]
+    return [Value("Parzen log-likelihood", value.log_likelihood, value.standard_error, "higher", found.caveat, by="pixels")]
 
 
 MEASURES = (
@@ -259,14 +286,17 @@ MEASURES = (
     Measure("frechet-infinity", "the same, extrapolated to infinitely many samples", frechet_infinity),
     Measure("kid", "squared MMD with a cubic kernel, unbiased", kid),
     Measure("precision-recall", "precision, recall, density, coverage", precision_recall, least=6),
-    Measure("prd", "precision against recall on clusters", prd),
-    Measure("inception", "inception-style score", inception, needs="classes"),
+    Measure("prd", "precision against recall on clusters", prd, least=10),
+    Measure("inception", "inception-style score", inception, needs="told", least=10),
     Measure("sliced", "sliced Wasserstein distance", sliced),
     Measure("wasserstein", "exact Wasserstein distance of 1,000 samples", exact),
     Measure("ms-ssim", "similarity of pairs of samples", ms_ssim, images="some"),
     Measure("classes", "histogram of classes against the data's", classes, needs="classes"),
     Measure("two-sample", "whether nearest neighbours tell samples from real ones", two_sample),
-    Measure("memorisation", "whether samples are copies of training ones", memorisation, needs="train", floor="held-out"),
+    Measure("logistic", "whether a plane among the features tells samples from real ones", logistic, least=4),
+    Measure(
+        "memorisation", "whether samples are copies of training ones", memorisation, needs="train", floor="held-out", least=4
+    ),
     Measure("modes", "modes of points or of stacked digits", modes, needs="modes", images="all"),
     Measure("parzen", "Parzen window, historical and misleading", parzen, images="all"),
 )

@@ -17,7 +17,10 @@ ABSENT_CELL = f'<td class="number">{ABSENT}</td>'
 ARROWS = {"lower": "\N{DOWNWARDS ARROW}", "higher": "\N{UPWARDS ARROW}", "floor": "\N{RIGHTWARDS ARROW} floor"}
 
 
-def page(evaluations: Sequence[Evaluation], title: str, pictures: Mapping[str, Image.Image], runs: Mapping[str, Path]) -> str:
+def page(
+    evaluations: Sequence[Evaluation], title: str, pictures: Mapping[str, Image.Image], runs: Mapping[str, Path],
+    left_out: Sequence[str] = (),
+) -> str:  # fmt: skip
     """The page.
 
     Args:
@@ -25,16 +28,15 @@ def page(evaluations: Sequence[Evaluation], title: str, pictures: Mapping[str, I
         title: of the page.
         pictures: samples of each subject, under the same seed.
         runs: the run folders of the subjects that have one, whose own pages are part of this one.
+        left_out: why others are not on it.
     """
-    same, _ = readings.split(evaluations)
     body = "".join((
         f"<header><h1>{html.text(title)}</h1></header>",
         _cards(evaluations, pictures, runs),
         "<h3>What the scores say</h3>",
-        "".join(f"<p>{html.text(sentence)}</p>" for sentence in readings.read(evaluations)),
+        "".join(f"<p>{html.text(sentence)}</p>" for sentence in [*readings.read(evaluations), *left_out]),
         "<h3>Scores</h3>",
-        _scores(same),
-        _protocol(same[0]),
+        *(_scores(part) + _protocol(part[0]) for part in readings.parts(evaluations)),
         "<h3>Cost</h3>",
         _costs(evaluations),
         _warnings(evaluations),
@@ -56,16 +58,19 @@ def _cards(evaluations: Sequence[Evaluation], pictures: Mapping[str, Image.Image
 
 
 def _scores(evaluations: Sequence[Evaluation]) -> str:
-    """A row a metric: every subject, then the floor, then the controls."""
+    """A row a metric: every subject, then the floor, the controls, the number of samples and the seconds that it took."""
     names = readings.metrics(evaluations)
     controls = list(dict.fromkeys(c for e in evaluations for s in e.scores for c in s.controls))
-    head = "".join(_head(e.subject) for e in evaluations) + _head("floor: real") + "".join(map(_head, controls))
+    head = "".join(_head(e.subject) for e in evaluations) + "".join(map(_head, ("floor: real", *controls, "n", "seconds")))
     rows = ""
     for name in names:
         found = [evaluation.score(name) for evaluation in evaluations]
         first = next(score for score in found if score is not None)
         cells = "".join(ABSENT_CELL if score is None else _cell(score.value, score.note) for score in found) + _cell(first.floor)
         cells += "".join(_cell(Value(name, first.controls[c]) if c in first.controls else None) for c in controls)
+        seconds = max(score.seconds for score in found if score is not None)
+        cells += f'<td class="number">{first.value.n:,}</td>' if first.value.n else ABSENT_CELL
+        cells += f'<td class="number">{html.text(html.number(seconds))}</td>'
         rows += f"<tr><td>{html.text(name)} {ARROWS[first.value.better]}</td>{cells}</tr>"
     return _table(_head("metric", left=True) + head, rows)
 
@@ -87,7 +92,8 @@ def _cell(value: Value | None, title: str = "") -> str:
 def _protocol(evaluation: Evaluation) -> str:
     said = "; ".join(f"{name} {value}" for name, value in evaluation.protocol.items())
     return f'<p class="paper">Protocol, the same for every column: {html.text(said)}. Values with their standard error; ' + (
-        "real samples and spoilt ones are judged at the same n. An arrow tells which way is better.</p>"
+        "real samples and spoilt ones are judged at the same n, unless a remark says another; seconds are of the slowest column, "
+        "features not included. An arrow tells which way is better.</p>"
     )
 
 
@@ -107,8 +113,8 @@ def _warnings(evaluations: Sequence[Evaluation]) -> str:
     noted: dict[str, list[str]] = {}
     for e in evaluations:
         for s in e.scores:
-            if s.value.note:
-                noted.setdefault(f"{s.name}: {s.value.note}", []).append(e.subject)
+            if s.note:
+                noted.setdefault(f"{s.name}: {s.note}", []).append(e.subject)
     lines += [line if len(of) == len(evaluations) else f"{', '.join(of)}: {line}" for line, of in noted.items()]
     items = "".join(f"<p>{html.text(line)}</p>" for line in lines)
     return f"<details open><summary>Verdicts and remarks</summary>{items}</details>" if items else ""

@@ -55,28 +55,55 @@ def _name(members: Sequence[Evaluation]) -> str:
     return members[0].subject if len(members) == 1 else str(members[0].about.get("label") or members[0].subject)
 
 
-def split(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], list[str]]:
-    """Those that can be compared with the first one, and a sentence on each that can't."""
-    first, sentences, same = evaluations[0], [], []
+def parts(evaluations: Sequence[Evaluation]) -> list[list[Evaluation]]:
+    """The evaluations, those together that can be compared: of one protocol."""
+    found: list[list[Evaluation]] = []
     for evaluation in evaluations:
-        why = differences(first, evaluation)
-        if why:
-            sentences.append(f"{evaluation.subject} can't be compared with {first.subject}: they differ in {'; '.join(why)}.")
+        for part in found:
+            if not differences(part[0], evaluation):
+                part.append(evaluation)
+                break
         else:
-            same.append(evaluation)
-    return same, sentences
+            found.append([evaluation])
+    return found
 
 
 def read(evaluations: Sequence[Evaluation]) -> list[str]:
-    """The sentences of a comparison."""
-    same, apart = split(evaluations)
+    """The sentences of a comparison: of what can be compared, then why the rest can't."""
+    first, *others = parts(evaluations)
+    sentences = _of_part(first)
+    for part in others:
+        why = "; ".join(differences(first[0], part[0]))
+        names = _listed([evaluation.subject for evaluation in part])
+        sentences += [*_of_part(part), f"{names} can't be compared with {first[0].subject}: they differ in {why}."]
+    return sentences
+
+
+def _of_part(same: Sequence[Evaluation]) -> list[str]:
+    """The sentences on evaluations of one protocol."""
     groups = grouped(same)
-    sentences = [s for metric in metrics(same) for s in _of_metric(metric, groups)] if len(groups) > 1 else []
+    names = metrics(same)
+    if len(groups) == 1 and len(same) > 1:
+        sentences = [s for metric in names for s in _of_seeds(metric, groups[0])]
+    else:
+        sentences = [s for metric in names for s in _of_metric(metric, groups)]
     if len(groups) > 1 and any(len(group.members) == 1 for group in groups):
         sentences.append(
             "Where a recipe was trained from one seed, its error holds the noise of the samples, not that of training."
         )
-    return [*sentences, *_blind(same), *_floors(groups), *apart]
+    return [*sentences, *_blind(same), *_floors(groups)]
+
+
+def _of_seeds(metric: str, group: Group) -> list[str]:
+    """What the seeds of one recipe have in common, and whether they differ by more than the noise of their samples."""
+    values = [score.value for member in group.members if (score := member.score(metric)) is not None]
+    mean = group.value(metric)
+    if mean is None or len(values) < 2 or any(value.error is None for value in values):
+        return []
+    low, high = (choose(values, key=lambda value: value.value) for choose in (min, max))
+    beyond = high.value - low.value > SIGMAS * math.hypot(low.error or 0, high.error or 0)
+    told = "differ beyond the noise of their samples" if beyond else "differ no more than their samples' noise"
+    return [f"{metric}: {len(values)} seeds of {group.name} {told} ({_said(low)} to {_said(high)}; mean {_said(mean)})."]
 
 
 def metrics(evaluations: Sequence[Evaluation]) -> list[str]:

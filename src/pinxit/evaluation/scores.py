@@ -15,6 +15,8 @@ from pinxit.core.errors import InputError
 FORMAT = 1
 SIGMAS = 3.0
 """A difference counts that is more than this many standard errors; among a dozen metrics two would be met by chance."""
+BIASED = 0.25
+"""A distance of which the floor is more than this share is said to be of too few samples."""
 Better = Literal["lower", "higher", "floor"]
 
 
@@ -28,6 +30,8 @@ class Value:
         error: its standard error over samples; None where none is known.
         better: which way is good; `floor`: as near to that of real samples as can be.
         note: what a reader must know of it.
+        n: samples that it is of; 0 where nobody said.
+        by: what looked at them, where that is not the feature network of the protocol.
     """
 
     name: str
@@ -35,6 +39,8 @@ class Value:
     error: float | None = None
     better: Better = "lower"
     note: str = ""
+    n: int = 0
+    by: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,10 +66,18 @@ class Score:
 
     @property
     def note(self) -> str:
-        """What must be known of it; that its error exceeds its distance from the floor, where that is so."""
-        notes = [self.value.note] if self.value.note else []
-        if self.floor is not None and (sigma := spread(self.value, self.floor)):
-            notes += ["not told from real samples"] if abs(self.value.value - self.floor.value) <= SIGMAS * sigma else []
+        """What must be known of it: who looked, how much of it is the bias of its n, whether it is told from real samples."""
+        notes = [f"by {self.value.by}"] if self.value.by else []
+        notes += [self.value.note] if self.value.note else []
+        if self.floor is None:
+            return "; ".join(notes)
+        value, floor = self.value.value, self.floor.value
+        if (sigma := spread(self.value, self.floor)) and abs(value - floor) <= SIGMAS * sigma:
+            notes.append("not told from real samples")
+        elif self.value.better == "lower" and 0 < floor < value and floor / value > BIASED:
+            notes.append(f"n is small for it: real samples get {100 * floor / value:.0f} % of this")
+        if self.floor.n != self.value.n:
+            notes.append(f"its floor is of n = {self.floor.n:,}")
         return "; ".join(notes)
 
 
@@ -152,7 +166,7 @@ def finite(value: Any) -> Any:
 
 def _value(found: Mapping[str, Any]) -> Value:
     value = math.nan if found["value"] is None else float(found["value"])
-    return Value(found["name"], value, found["error"], found["better"], found["note"])
+    return Value(found["name"], value, found["error"], found["better"], found["note"], found.get("n", 0), found.get("by", ""))
 
 
 def _numbers(found: Mapping[str, Any]) -> dict[str, float]:

@@ -168,8 +168,9 @@ def _check(rows: Tensor, features: Features, source: Source, first: int, n: int)
         raise InputError(
             f"{features.name} made {tuple(rows.shape)} of images {first} to {first + want[0] - 1}: it must make {want}"
         )
-    if not math.isfinite(float(rows.sum())) and (bad := int((~rows.isfinite()).any(1).sum())):
+    if not math.isfinite(float(rows.sum())) and len(bad := (~rows.isfinite()).any(1).nonzero().flatten()):
+        which = ", ".join(str(first + int(row)) for row in bad[:5]) + (", ..." if len(bad) > 5 else "")
         raise InputError(
-            f"{features.name} gives features that are not finite for {bad} of images {first} to {first + want[0] - 1} "
-            f"of {source.about}: look at these images, or choose other features"
+            f"{features.name} gives features that are not finite for {len(bad)} of images {first} to {first + want[0] - 1} "
+            f"of {source.about} ({which}, counted from 0): look at them, or choose other features"
         )

@@ -167,20 +167,16 @@ class EfficientNetFeatures:
 
     def __call__(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         """The features of images in [-1, 1]."""
-        return self._rows(images).to(images.device).clone()
-
-    def probabilities(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        """The probabilities of ImageNet's 1,000 classes."""
-        rows = self._rows(images)
-        with torch.inference_mode():
-            found = self.network.classifier(rows).softmax(1)
-        return found.to(images.device).clone()
-
-    @torch.inference_mode()
-    def _rows(self, images: Tensor) -> Tensor:
         check_images(images, self.name)
         at_once = max(1, AT_ONCE * SIZE**2 // self.size**2)
-        return torch.cat([self.network(self._prepared(part)) for part in images.split(at_once)])
+        with torch.inference_mode():
+            rows = torch.cat([self.network(self._prepared(part)) for part in images.split(at_once)])
+        return rows.to(images.device).clone()
+
+    @torch.no_grad()
+    def told(self, rows: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
+        """The probabilities of ImageNet's 1,000 classes."""
+        return self.network.classifier(rows.to(self.device)).softmax(1).to(rows.device)
 
     def _prepared(self, images: Tensor) -> Tensor:
         x = images.to(self.device, torch.float32)

@@ -60,22 +60,21 @@ class InceptionFeatures:
 
     def __call__(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         """The features of images in [-1, 1]."""
-        return self._apply(images, 0)
-
-    def probabilities(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        """The probabilities of its 1,008 outputs, from logits without their bias, as the published inception scores."""
-        return self._apply(images, 1).softmax(1)
-
-    def _apply(self, images: Tensor, which: int) -> Tensor:
         check_images(images, self.name)
         pixels = to_rgb(images, self.name).to(self.device).add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
         with torch.inference_mode():
-            rows = torch.cat([self.network(part)[which] for part in pixels.split(AT_ONCE)])
+            rows = torch.cat([self.network(part)[0] for part in pixels.split(AT_ONCE)])
         return rows.to(images.device).clone()
+
+    @torch.no_grad()
+    def told(self, rows: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
+        """The probabilities of its 1,008 outputs, from logits without their bias, as the published inception scores."""
+        weight = self.network.get_submodule("fc").get_parameter("weight")
+        return (rows.to(self.device) @ weight.T).softmax(1).to(rows.device)
 
 
 def _network(path: Path | None) -> nn.Module:
-    """torch-fidelity's extractor of the pooled features and the logits without bias."""
+    """torch-fidelity's extractor of the pooled features."""
     ways = "give torch-fidelity's file with --inception-weights PATH, or let it download the file where there is internet"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what it imports for other networks
@@ -93,7 +92,7 @@ def _network(path: Path | None) -> nn.Module:
             raise InputError(f"{path} is not a file of weights ({type(error).__name__}): {ways} ({FILE})") from error
     try:
         with seeded(0):  # it draws weights before it reads them
-            return FeatureExtractorInceptionV3(NAME, ["2048", "logits_unbiased"], None if path is None else str(path))
+            return FeatureExtractorInceptionV3(NAME, ["2048"], None if path is None else str(path))
     except OSError as error:  # no network, no room
         raise InputError(f"{NAME} has no weights, and {FILE} can't be downloaded ({error}): {ways}") from None
     except RuntimeError as error:

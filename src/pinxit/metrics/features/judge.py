@@ -38,7 +38,7 @@ class LeNetFeatures:
         check_images(images, self.name)
         return self.judge.features(images).clone()
 
-    def probabilities(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+    @torch.no_grad()
+    def told(self, rows: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
         """The probabilities of the data's classes."""
-        check_images(images, self.name)
-        return self.judge.logits(images).softmax(1)
+        return self.judge.network.head(rows).softmax(1)

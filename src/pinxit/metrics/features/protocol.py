@@ -42,7 +42,7 @@ class Features(Protocol):
 
 
 @runtime_checkable
-class Classifies(Protocol):
+class Classifies(Features, Protocol):
     """Features that also tell classes, as the inception score and mode counts need."""
 
     @property
@@ -50,8 +50,8 @@ class Classifies(Protocol):
         """The number of classes."""
         ...
 
-    def probabilities(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        """p(class | image) for images in [-1, 1], float32; rows sum to 1."""
+    def told(self, rows: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
+        """p(class | image) of images that have these features, float32; rows sum to 1."""
         ...
 
 
