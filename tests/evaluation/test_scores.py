@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -45,6 +46,14 @@ def test_a_file_that_is_no_evaluation_is_refused_with_its_name(tmp_path, content
 def test_differences_name_the_parts_of_the_protocol():
     assert scores.differences(evaluation(), evaluation("b")) == []
     assert scores.differences(evaluation(), evaluation("b", n=50)) == ["n: 100 and 50"]
+
+
+def test_feature_networks_that_differ_are_named_by_their_digests():
+    full = [f"lenet:a (0{k}): 128 activations; and so on" for k in range(2)]
+    a, b = (replace(evaluation(), protocol={"features": said}) for said in full)
+    assert scores.differences(a, b) == ["features: lenet:a (00) and lenet:a (01)"]
+    c = replace(a, protocol={"features": full[0] + " in other words"})
+    assert scores.differences(a, c) == [f"features: {full[0]} and {full[0]} in other words"]
 
 
 def test_a_distance_that_is_half_the_floor_of_its_n_says_so():

@@ -118,8 +118,7 @@ def _before(chosen: options.Judged, left_out: list[str] | None = None) -> list[t
             left_out.append(f"{names[path]} is left out: {error}.")
     if not pairs:
         raise InputError("; ".join(left_out or ()).rstrip("."))
-    for judge in dict.fromkeys(judge for judge, _ in pairs):
-        judge.check([subject for its, subject in pairs if its is judge])
+    pairs[0][0].check([subject for _, subject in pairs])
     return pairs
 
 

@@ -118,9 +118,14 @@ def spread(one: Value, other: Value) -> float:
 def differences(one: Evaluation, other: Evaluation) -> list[str]:
     """Why two evaluations can't be compared: the parts of their protocols that differ."""
     keys = dict.fromkeys([*one.protocol, *other.protocol])
-    return [
-        f"{k}: {one.protocol.get(k)} and {other.protocol.get(k)}" for k in keys if one.protocol.get(k) != other.protocol.get(k)
-    ]
+    pairs = {k: (str(one.protocol.get(k)), str(other.protocol.get(k))) for k in keys}
+    return [f"{k}: {_short(a, b)} and {_short(b, a)}" for k, (a, b) in pairs.items() if a != b]
+
+
+def _short(said: str, other: str) -> str:
+    """A feature network's name and digest without what it is in full, where these differ already."""
+    name, _, rest = said.partition("): ")
+    return f"{name})" if rest and not other.startswith(f"{name}): ") else said
 
 
 def of_json(found: Mapping[str, Any], where: str) -> Evaluation:
