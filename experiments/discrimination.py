@@ -2,8 +2,8 @@
 
 `python -m experiments.discrimination`. Twelve corruptions have three grades each. In a draw, 2,000 fresh real images are spoilt
 to every grade, and a metric is right on a corruption if it puts clean before slight before strong before worst. A metric that has
-no better side (`floor`) must move away from its value on the clean images. Draws go on where they were cut off;
-results/discrimination.json holds every draw.
+no better side (`floor`) must move away from its value on the clean images. Draws go on where they were cut off, and those that
+lack a metric get it; results/discrimination.json holds every draw.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,8 @@ RESULTS = Path(__file__).parent / "results" / "discrimination.json"
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "discrimination.png"
 N, BANK, DRAWS = 2000, 8000, 20
 METRICS = (
-    "frechet", "kid", "precision-recall", "prd", "inception", "sliced", "ms-ssim", "classes", "two-sample", "memorisation",
-    "parzen",
+    "frechet", "frechet-infinity", "kid", "precision-recall", "prd", "inception", "sliced", "wasserstein", "ms-ssim", "classes",
+    "two-sample", "logistic", "memorisation", "parzen",
 )  # fmt: skip
 Grade = Callable[[Tensor, Tensor, Tensor, torch.Generator], Tensor]
 
@@ -144,8 +144,8 @@ CORRUPTIONS = (
 )
 
 
-def draw(index: int) -> dict[str, Any]:
-    """One draw: the values of every metric on clean images and every grade of every corruption."""
+def draw(index: int, names: Sequence[str] = METRICS) -> dict[str, Any]:
+    """One draw: the values of metrics on clean images and every grade of every corruption; the same images for any of them."""
     from pinxit import data
     from pinxit.metrics.classifier import lenet
 
@@ -162,10 +162,11 @@ def draw(index: int) -> dict[str, Any]:
     def seen(x: Tensor) -> Seen:
         features = judge.features(x)
         with torch.no_grad():
-            return Seen(features, x, judge.network.head(features).softmax(1))
+            return Seen(features, x, *2 * (judge.network.head(features).softmax(1),))
 
-    against = Real(seen(test.batch(torch.arange(N)).images), seen(train), True, classifier=judge.name)
-    measures = [measure for measure in MEASURES if measure.name in METRICS]
+    held = seen(test.batch(torch.arange(N)).images)
+    against = Real(held, seen(train), True, classifier=judge.name, teller=judge.name)
+    measures = [measure for measure in MEASURES if measure.name in names]
 
     def values(x: Tensor) -> dict[str, float]:
         judged = seen(x)
@@ -204,18 +205,44 @@ def summary(draws: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
             / len(draws)
             for c in CORRUPTIONS
         }
-        for metric in draws[0]["values"]["clean"][0]
+        for metric in sides
+        if all(metric in d["values"]["clean"][0] for d in draws)
     }
 
 
+def lacking(drawn: Mapping[str, Any]) -> list[str]:
+    """The metrics of which a draw has no values."""
+    has = drawn["values"]["clean"][0]
+    return [name for name, values in values_of().items() if not set(values) <= set(has)]
+
+
+def completed(drawn: dict[str, Any]) -> dict[str, Any]:
+    """A draw with the metrics that it lacked."""
+    names = lacking(drawn)
+    if not names:
+        return drawn
+    more = finite(draw(drawn["draw"], names))
+    values = {
+        corruption: [{**had, **got} for had, got in zip(rows, more["values"][corruption], strict=True)]
+        for corruption, rows in drawn["values"].items()
+    }
+    return {**drawn, "seconds": round(drawn["seconds"] + more["seconds"], 1), "values": values}
+
+
 def sides_of() -> dict[str, str]:
-    """Which way each metric is better, asked of the metrics themselves on a few numbers."""
+    """Which way each value is better."""
+    return {name: better for values in values_of().values() for name, better in values.items()}
+
+
+@cache
+def values_of() -> dict[str, dict[str, str]]:
+    """The values of each metric and which way they are better, asked of the metrics themselves on a few numbers."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(64, 4, generator=generator)
     images = torch.rand(64, 1, 16, 16, generator=generator) * 2 - 1
-    set_ = Seen(x, images, torch.rand(64, 3, generator=generator).softmax(1))
-    real = Real(set_, set_, True, classifier="lenet:fashion-mini")
-    return {v.name: v.better for m in MEASURES if m.name in METRICS for v in m.compute(set_, real, 0)}
+    set_ = Seen(x, images, *2 * (torch.rand(64, 3, generator=generator).softmax(1),))
+    real = Real(set_, set_, True, classifier="lenet:fashion-mini", teller="lenet:fashion-mini")
+    return {m.name: {v.name: v.better for v in m.compute(set_, real, 0)} for m in MEASURES if m.name in METRICS}
 
 
 def draw_picture(about: Mapping[str, Any]) -> None:
@@ -245,8 +272,10 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=DRAWS)
     chosen = parser.parse_args()
     kept = json.loads(RESULTS.read_text())["draws"] if RESULTS.exists() else []
-    while len(kept) < chosen.draws:
-        kept.append(finite(draw(len(kept))))
+    for index in range(max(chosen.draws, len(kept))):
+        if index < len(kept) and not lacking(kept[index]):
+            continue
+        kept[index:] = [completed(kept[index]) if index < len(kept) else finite(draw(index)), *kept[index + 1 :]]
         about = {
             "study": "discrimination",
             "command": "python -m experiments.discrimination",
@@ -256,7 +285,7 @@ def main() -> None:
             "draws": kept,
         }
         files.write(RESULTS, json.dumps(about, indent=1) + "\n")
-        print(f"draw {len(kept)} of {chosen.draws}: {kept[-1]['seconds']} s", flush=True)
+        print(f"draw {index + 1} of {chosen.draws}: {kept[index]['seconds']} s", flush=True)
     about = json.loads(RESULTS.read_text())
     about["right"] = summary(about["draws"])
     files.write(RESULTS, json.dumps(about, indent=1) + "\n")

@@ -87,7 +87,29 @@ def suite_section(result: Measured) -> str:
     trained = f"; {minutes:g} minutes of training on one thread" if (minutes := result.get("minutes of training")) else ""
     head = f"\n## Suite {result['suite']}\n\n{result['about']}\n\n`{result['command']}` (torch {result['torch']}{trained})\n\n"
     told = f"\nMeans over {seeds} seeds, ± their standard deviation.\n\n"
-    return f"{head}{table(bars)}{told}{table(rows)}"
+    return f"{head}{table(bars)}{told}{table(rows)}{trained_health(result['runs'])}"
+
+
+def trained_health(runs: list[Measured]) -> str:
+    """What the live health check said at the end of trained runs of the ring, beside what the metrics say of their averages."""
+    from pinxit.diagnostics.health import STATES
+
+    kinds: dict[str, list[str]] = {"good (2D-1: 8 modes, KL <= 0.10, HQ >= 0.60)": [], "at most 4 modes": [], "in between": []}
+    good, few, between = kinds.values()
+    for run in runs:
+        if "log/health/modes reached" not in run or run.get("modes") is None:
+            continue
+        kl, quality = run["reverse KL of modes"], run["high quality"]
+        whole = run["modes"] == 8 and kl is not None and kl <= 0.10 and quality >= 0.60
+        kind = good if whole else few if run["modes"] <= 4 else between
+        kind.append(f"{STATES[int(run['log/health/state'])]} ({run['run']})")
+    if not good:
+        return ""
+    rows = [["runs that are", "how many", "healthy", "called otherwise"]]
+    for kind, said in kinds.items():
+        others = [one for one in said if not one.startswith("healthy")]
+        rows.append([kind, str(len(said)), str(len(said) - len(others)), ", ".join(others) or "none"])
+    return f"\nWhat the health check said of these runs when they ended:\n\n{table(rows)}"
 
 
 def over_seeds(values: list[float | None]) -> str:
