@@ -264,7 +264,7 @@ def test_a_model_that_is_told_the_class_reconstructs_and_walks(told, capsys, tmp
     assert set(x.unique().tolist()) == {-1.0, 1.0}, "its encoder reads bits"
     assert x_hat.shape == x.shape
     line = said(capsys, "reconstruct", told / "run", "--data", told / "grey.npy", "--out", tmp_path / "r.png", status=2)
-    assert "it needs the class of every image" in line
+    assert "needs the class of every image: give labels" in line
     walk = said(capsys, "directions", told / "run", "--class", "dress", "--out", tmp_path / "d.png")
     assert "is told the class, so its codes need not tell it" in walk
     assert "the rest to dress: tells" in walk

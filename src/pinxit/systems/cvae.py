@@ -168,7 +168,7 @@ class CVAE(AbstractGame):
         if self.classes > self.spec.classes:
             labels = conditioning.named(labels, self.spec.classes)
         elif bool((labels == UNKNOWN).any()):
-            raise InputError("this cvae was trained without `label_dropout`: it needs the class of every image")
+            raise InputError("without `label_dropout` this cvae needs the class of every image: give labels, or train with it")
         return conditioning.checked(labels, self.classes).to(self.device)
 
     def code(self, labels: Tensor) -> Tensor:
