@@ -15,7 +15,7 @@ from pinxit.core.config import Settings
 from pinxit.core.errors import InputError
 from pinxit.data.store import Store
 from pinxit.evaluation.judge import Judge
-from pinxit.systems import autoencoder, gan, pixelcnn
+from pinxit.systems import autoencoder, cvae, gan, pixelcnn
 from pinxit.training import Trainer
 
 pytestmark = pytest.mark.xdist_group("runs")  # one process: what they share is trained once
@@ -317,3 +317,62 @@ def test_files_beside_a_run_that_no_score_depends_on_may_be_damaged(runs, capsys
     told = said(capsys, "evaluate", run, "--n", 50, "--metrics", "sliced", "--features", "pixels", "--no-controls")
     assert "sliced W1" in told
     assert "minutes" not in told
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory, real):
+    """A run that is told the class, labelled images of other attributes, and grey images without labels."""
+    folder = tmp_path_factory.mktemp("told")
+    played(cvae, folder / "run", real, label_dropout=0.0)
+    x = real.images[:300, 0].numpy()
+    np.savez(folder / "bright.npz", images=x, labels=x.mean(axis=(1, 2)) > 70)
+    np.save(folder / "grey.npy", x)
+    return folder
+
+
+def test_a_model_that_is_told_the_class_reconstructs_and_walks(told, capsys, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr("pinxit.viz.pairs", lambda *parts: shown.append(parts) or Image.new("L", (4, 4)))
+    said(capsys, "reconstruct", told / "run", "-n", 5, "--out", tmp_path / "r.png")
+    ((x, x_hat),) = shown
+    assert set(x.unique().tolist()) == {-1.0, 1.0}, "its encoder reads bits"
+    assert x_hat.shape == x.shape
+    line = said(capsys, "reconstruct", told / "run", "--data", told / "grey.npy", "--out", tmp_path / "r.png", status=2)
+    assert "needs the class of every image: give labels" in line
+    walk = said(capsys, "directions", told / "run", "--class", "dress", "--out", tmp_path / "d.png")
+    assert "is told the class, so its codes need not tell it" in walk
+    assert "the rest to dress: tells" in walk
+
+
+def test_labels_of_another_kind_are_attributes_for_a_model_that_is_told_the_class(told, capsys, tmp_path, monkeypatch):
+    walks = []
+    monkeypatch.setattr(
+        "pinxit.viz.directions.attribute_walk", lambda *_, labels, **__: walks.append(labels) or Image.new("L", (4, 4))
+    )
+    out = said(capsys, "directions", told / "run", "--data", told / "bright.npz", "--class", 1, "--out", tmp_path / "d.png")
+    assert "bright has 2 labels and" in out
+    assert "the labels are taken for attributes" in out
+    assert walks[0].shape == (4,)
+    assert 0 <= int(walks[0].min()) <= int(walks[0].max()) < 10
+
+
+@pytest.mark.parametrize(("how", "rule"), [
+    ("fixed", "drawn, 1 with its grey level's"), ("dynamic", "drawn, 1 with its"), ("threshold", "above 1/2"),
+])  # fmt: skip
+def test_a_model_of_bits_completes_and_reconstructs_a_user_s_grey_files_and_says_by_which_rule(
+    told, capsys, tmp_path, monkeypatch, how, rule
+):
+    shown = []
+    monkeypatch.setattr("pinxit.viz.completions.completions", lambda *parts: shown.append(parts) or Image.new("L", (4, 4)))
+    run = played(pixelcnn, tmp_path / "bits", data.load(f"fashion-mini-{how}"), output="bernoulli")
+    out = said(capsys, "complete", run, "-n", 2, "--draws", 1, "--data", told / "grey.npy", "--out", tmp_path / "c.png")
+    assert f"note: grey has grey levels, {run} was made for bits: " in out
+    assert rule in out
+    ((x, _, drawn),) = shown
+    assert set(x.unique().tolist()) == set(drawn.unique().tolist()) == {-1.0, 1.0}
+    assert "note" not in said(capsys, "complete", run, "-n", 2, "--draws", 1, "--out", tmp_path / "c.png")
+
+
+def test_a_model_of_grey_levels_takes_a_user_s_bits(runs, capsys, tmp_path, real):
+    np.save(tmp_path / "bits.npy", real.images[:20, 0].numpy() > 127)
+    said(capsys, "reconstruct", runs["codes"], "--data", tmp_path / "bits.npy", "-n", 3, "--out", tmp_path / "r.png")

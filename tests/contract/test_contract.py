@@ -16,10 +16,11 @@ from torch import nn
 import toys
 from pinxit import systems
 from pinxit.core import checkpoint
+from pinxit.core.bits import shown_to
 from pinxit.core.config import Config
 from pinxit.core.errors import InputError
 from pinxit.core.game import AbstractGame, owners
-from pinxit.core.protocols import Likelihood, Samples
+from pinxit.core.protocols import Decodes, Encodes, EncodesGiven, Likelihood, Reconstructs, Samples
 from pinxit.core.spec import Spec
 from pinxit.core.trainer import Trainer
 from pinxit.diagnostics.causality import causality
@@ -37,6 +38,7 @@ SPECS = {
     "colour-16": Spec(3, 16, 16),
     "grey-32-labels": Spec(1, 32, 32, classes=3),
     "wide": Spec(1, 16, 28),
+    "some-labels": Spec(1, 16, 16, classes=3, unlabelled=True),
     "points": Spec(2, 1, 1, levels=0),
 }
 ROUNDS = 5
@@ -238,6 +240,33 @@ def test_sample(name, whole, which):
         assert x.dtype == torch.float32
         assert x.isfinite().all()
         assert game.spec.continuous or x.abs().max() <= 1
+
+
+def test_codes_reconstructions_and_classes(name, whole):
+    """What encodes does so alike each time, its codes decode, and only a model that is told the class looks at labels."""
+    game = whole(name)[0].averaged
+    if not isinstance(game, Encodes | Reconstructs):
+        pytest.skip("encodes nothing")
+    batch = Tiny(home(name)).batch(torch.arange(5))
+    x, labels = shown_to(game, batch.images, torch.Generator().manual_seed(0)), batch.labels
+    other = None if labels is None else (labels + 1) % game.spec.classes
+    with torch.no_grad():
+        for of in [game.encode] * isinstance(game, Encodes) + [game.reconstruct] * isinstance(game, Reconstructs):
+            found = of(x, labels)
+            assert len(found) == 5
+            assert found.isfinite().all()
+            assert torch.equal(found, of(x, labels))
+            torch.testing.assert_close(of(x[:1], None if labels is None else labels[:1]), found[:1], rtol=1e-4, atol=1e-4)
+            if labels is not None:
+                assert torch.equal(found, of(x, other)) != isinstance(game, EncodesGiven)
+        if isinstance(game, Reconstructs):
+            assert game.reconstruct(x, labels).shape == x.shape
+        if isinstance(game, Encodes) and isinstance(game, Decodes):
+            assert game.decode(game.encode(x, labels)).shape == x.shape
+        if isinstance(game, EncodesGiven):
+            codes = game.encode(x, labels)
+            placed = game.placed(torch.zeros(5, game.free()), labels)
+            assert torch.equal(codes[:, game.free() :], placed[:, game.free() :]), "they tell the class in one way"
 
 
 @pytest.mark.parametrize("which", SPECS)

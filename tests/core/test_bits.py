@@ -6,6 +6,7 @@ import torch
 from pinxit.core import bits
 from pinxit.core.errors import InputError
 from pinxit.core.spec import Spec
+from pinxit.systems import autoencoder, pixelcnn, vae
 
 GREY = torch.tensor([-1.0, -0.5, 0.0, 0.5, 1.0])
 
@@ -72,3 +73,39 @@ def test_a_spec_knows_its_bits_and_reads_as_before_without_them():
         Spec(1, 2, 3, levels=2, binarised="static")
     with pytest.raises(InputError, match="2 `levels`, not 256"):
         Spec(1, 2, 3, binarised="fixed")
+
+
+@pytest.mark.parametrize(
+    ("how", "rule"), [("", "none"), ("dynamic", "dynamic"), ("fixed", "dynamic"), ("threshold", "threshold")]
+)
+def test_the_rule_makes_such_bits_of_grey_levels(how, rule):
+    spec = Spec(1, 4, 4, levels=2 if how else 256, binarised=how)
+    assert bits.rule(spec) == rule
+    assert rule == "none" or rule in bits.RULES
+
+
+X = torch.linspace(-0.9, 0.9, 64).view(4, 1, 4, 4)
+
+
+@pytest.mark.parametrize(("binarise", "how", "expected"), [
+    ("dynamic", "", "dynamic"), ("threshold", "", "threshold"), ("none", "", "none"), ("threshold", "dynamic", "dynamic"),
+    ("threshold", "fixed", "dynamic"), ("dynamic", "threshold", "threshold"),
+])  # fmt: skip
+@pytest.mark.parametrize("system", [vae, pixelcnn])
+def test_a_model_is_shown_what_it_was_trained_on(system, binarise, how, expected):
+    """Its own bits, or such as its data holds; drawn by the generator, and the same if shown again."""
+    if system is pixelcnn and binarise == "none":
+        return
+    spec = Spec(1, 4, 4, levels=2 if how else 256, binarised=how)
+    kind = {"decoder": "bernoulli"} if system is vae else {"output": "bernoulli"}
+    game = system.build(system.PRESETS["tiny"].replace(binarise=binarise, **kind), spec)
+    seen = bits.shown_to(game, X, generator())
+    assert torch.equal(seen, bits.binarised(X, expected, generator()))
+    assert torch.equal(bits.shown_to(game, seen, generator(1)), seen)
+
+
+def test_what_was_trained_on_grey_levels_is_shown_grey_levels():
+    assert torch.equal(bits.shown_to(vae.build(vae.PRESETS["small"], Spec(1, 4, 4)), X, generator()), X)
+    assert torch.equal(bits.shown_to(object(), X, generator()), X)
+    of_bits = autoencoder.build(autoencoder.PRESETS["tiny"], Spec(1, 4, 4, levels=2, binarised="fixed"))
+    assert torch.equal(bits.shown_to(of_bits, X, generator()), bits.binarised(X, "dynamic", generator()))

@@ -12,6 +12,8 @@ import torch
 from PIL import Image
 
 from pinxit.core.errors import InputError
+from pinxit.core.labels import labelled
+from pinxit.core.spec import Spec
 from pinxit.data import load
 
 GREY = np.random.default_rng(0).integers(0, 256, (6, 5, 4), dtype=np.uint8)
@@ -28,7 +30,6 @@ COLOUR = np.random.default_rng(1).integers(0, 256, (6, 5, 4, 3), dtype=np.uint8)
         (COLOUR.transpose(0, 3, 1, 2), COLOUR.transpose(0, 3, 1, 2)),
         (torch.from_numpy(COLOUR), COLOUR.transpose(0, 3, 1, 2)),
         (GREY.astype(np.int64), GREY[:, None]),
-        (GREY > 127, (GREY > 127)[:, None] * np.uint8(255)),
         (GREY / 255, GREY[:, None]),
         (torch.from_numpy(GREY / 255).to(torch.float32), GREY[:, None]),
         (torch.from_numpy(GREY / 127.5 - 1).to(torch.float32), GREY[:, None]),
@@ -60,7 +61,7 @@ def test_where_both_readings_fit_torch_has_channels_first_and_numpy_last() -> No
         (np.zeros((2, 4, 4), complex), "complex"),
         ([1, 2, 3], "type list"),
         ((GREY, np.zeros(5, int)), r"shape \(5,\): it must be \(6,\)"),
-        ((GREY, np.array([0, 1, 2, -1, 0, 0])), "down to -1"),
+        ((GREY, np.array([0, 1, 2, -2, 0, 0])), "down to -2"),
         ((GREY, np.full(6, 0.5)), "whole numbers"),
     ],
 )
@@ -91,7 +92,8 @@ def test_labels_come_as_numbers_columns_or_one_hot(labels: np.ndarray) -> None:
         ((GREY, np.array([0, 3, 3, 0, 3, 0])), r"2 of 4 classes have fewer than 10 images: `0` \(3\), `3` \(3\)"),
         ((GREY, np.array([0, 1, 1, 0, 1, 0])), r"2 of 2 classes have fewer than 10 images: `0` \(3\), `1` \(3\)"),
         (np.full((3, 4, 4), 9, np.uint8), "every pixel in source has the value 9"),
-        (np.array([0, 1], np.uint8).repeat(8).reshape(2, 2, 4), "all but black"),
+        (np.array([0, 1], np.uint8).repeat(8).reshape(2, 2, 4), "read as black and white"),
+        ((GREY, np.array([0, 1, 1, -1, -1, 0])), "the class of 2 of 6 images is unknown"),
     ],
 )
 def test_oddities_are_said_aloud(source: object, said: str) -> None:
@@ -147,3 +149,44 @@ def test_an_array_becomes_what_its_files_would(
     for size in (None, 3, (8, 8)):
         files = load(tmp_path / "files", size=size, channels=channels, crop=crop)
         assert torch.equal(load(source, size=size, channels=channels, crop=crop).images, files.images)
+
+
+def test_a_label_of_minus_one_is_a_class_that_is_unknown(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x_train=GREY, y_train=[0, -1, 2, -1, 0, 1], x_test=GREY, y_test=[0, 1, 2, 0, 1, 2])
+    train, test = load(tmp_path / "a.npz"), load(tmp_path / "a.npz", split="test")
+    assert (train.spec.classes, train.spec.unlabelled, test.spec.unlabelled) == (3, True, False)
+    assert train.batch(torch.arange(6)).labels.tolist() == [0, -1, 2, -1, 0, 1]
+    assert labelled(train).tolist() == [0, 2, 4, 5]
+    assert labelled(train, torch.tensor([5, 1, 0])).tolist() == [5, 0]
+    assert len(labelled(test)) == 6
+    assert Spec(**train.spec.to_dict()) == train.spec
+
+
+def test_labels_that_are_all_unknown_are_no_labels() -> None:
+    data = load((GREY, np.full(6, -1)))
+    assert (data.labels, data.spec.classes, data.spec.unlabelled) == (None, 0, False)
+    assert len(labelled(data)) == 0
+
+
+BITS = GREY > 127
+
+
+@pytest.mark.parametrize(
+    "source", [BITS, BITS * 1, BITS * np.uint8(255), BITS * 1.0, torch.from_numpy(BITS * 2.0 - 1)[:, None].float()]
+)
+def test_images_that_are_black_and_white_are_bits_that_are_fixed(source: object) -> None:
+    data = load(source)
+    assert np.array_equal(data.images.numpy(), BITS[:, None] * np.uint8(255))
+    assert (data.spec.levels, data.spec.binarised) == (2, "fixed")
+    assert any("taken for bits" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("source", [GREY, BITS[..., None].repeat(3, -1), np.zeros((2, 4, 4), bool), np.ones((2, 4, 4), bool)])
+def test_other_images_are_no_bits(source: object) -> None:
+    assert (load(source).spec.levels, load(source).spec.binarised) == (256, "")
+
+
+def test_bits_that_were_made_smaller_have_grey_levels(tmp_path: Path) -> None:
+    np.savez(tmp_path / "b.npz", x_train=BITS, x_test=BITS)
+    assert load(tmp_path / "b.npz", split="test").spec.binarised == "fixed"
+    assert load(tmp_path / "b.npz", size=2).spec.binarised == ""

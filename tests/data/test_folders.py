@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from pinxit.core.errors import InputError
-from pinxit.data import load
+from pinxit.data import inspect, load
 
 Folder = Callable[..., Path]
 S = (4, 5, 3)
@@ -96,6 +96,19 @@ def test_dataset_json_gives_the_labels(folder: Folder, as_zip: bool, vector: boo
     data = load(zipped(place) if as_zip else place)
     assert data.labels.tolist() == [2, 0, 2]
     assert data.spec.classes == 4, "classes of other images count, as in StyleGAN"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_null_in_dataset_json_is_a_class_that_is_unknown(folder: Folder, stream: bool) -> None:
+    place = folder({"a.png": S, "b.png": S, "c.png": S})
+    (place / "dataset.json").write_text('{"labels": [["a.png", 1], ["b.png", null], ["c.png", 0]]}')
+    data = load(zipped(place), stream=stream)
+    assert data.labels.tolist() == [1, -1, 0]
+    assert (data.spec.classes, data.spec.unlabelled) == (2, True)
+    assert "the class of 1 of 3 images is unknown" in data.notes
+    assert "classes    2, unknown of 1 images" in inspect(place)
+    (place / "dataset.json").write_text('{"labels": [["a.png", null], ["b.png", null], ["c.png", null]]}')
+    assert load(place).labels is None
 
 
 def test_dataset_json_without_labels_turns_folders_into_mere_folders(folder: Folder) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -167,6 +168,16 @@ def test_unlabelled_data_is_divided_into_cells() -> None:
     assert found.state == "collapsed"
     assert found.figures["mass of missing cells"] == pytest.approx(0.8, abs=0.1)
     assert found.dropped == (), "a cell has no name that says anything"
+
+
+def test_where_some_classes_are_unknown_there_are_cells_alone() -> None:
+    """Neighbours without a class have no vote, and what is not counted by votes must not be said to be missing."""
+    data = Blobs()
+    data.labels[::3] = -1
+    data.spec = replace(data.spec, unlabelled=True)
+    against = reference(data, size=600)
+    assert [modes.what for modes in against.modes] == ["cells"]
+    assert examine(Blobs(600, 21).images, against).state == "healthy"
 
 
 def test_without_a_test_split_training_samples_are_compared_each_without_itself() -> None:

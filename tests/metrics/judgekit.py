@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pinxit.core.game import Batch
+from pinxit.core.labels import unlabelled
 from pinxit.core.spec import Spec
 from pinxit.metrics.classifier import Classifier
 from pinxit.metrics.lenet import LeNet
@@ -19,7 +20,7 @@ class Held:
 
     def __init__(self, images: Tensor, labels: Tensor | None, classes: int, test: Held | None = None, name: str = "held") -> None:
         self.images, self.labels, self._test, self.name = images, labels, test, name
-        self.spec = Spec(*images.shape[1:], classes=classes)
+        self.spec = Spec(*images.shape[1:], classes=classes, unlabelled=unlabelled(labels))
         self.seen: list[list[int]] = []
 
     @property

@@ -1,6 +1,7 @@
 """Codes against labels: one-to-one matching fitted on train, error on test."""
 
 import sys
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -136,3 +137,12 @@ def test_mistakes_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
     with pytest.raises(InputError, match=r"pinxit\[eval\]"):
         assignment_error(truth, data)
+
+
+def test_images_of_unknown_class_are_matched_with_nothing():
+    data = digits(300, 90)
+    for part in (data, data.test()):
+        part.labels[::3] = -1
+        part.spec = replace(part.spec, unlabelled=True)
+    found = assignment_error(truth, data)
+    assert (found.error, found.n_fit, found.n_test) == (0.0, 200, 60)

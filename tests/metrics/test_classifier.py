@@ -423,3 +423,31 @@ def test_a_few_epochs_of_the_bundled_set():
     judge = lenet(pinxit.data.load("fashion-mini"), protocol=CHEAP)
     assert judge.n_test == 2000
     assert judge.accuracy >= 0.80  # 82.8 % measured; the best constant guess is 10 %
+
+
+def half_known(data):
+    labels = torch.where(torch.arange(len(data)) % 3 == 0, -1, data.labels)
+    return Held(data.images, labels, 4, None if data.test() is None else half_known(data.test()))
+
+
+def test_images_of_unknown_class_neither_train_nor_test():
+    """The judge is that of the others alone."""
+    some = half_known(split_squares(300, 90))
+    judge = lenet(some, protocol=QUICK, cache=False)
+    assert (judge.n_test, judge.test) == (60, "test split")
+    known = torch.arange(300) % 3 != 0
+    test = some.test()
+    alone = Held(some.images[known], some.labels[known], 4, Held(test.images, test.labels, 4))
+    assert lenet(alone, protocol=QUICK, cache=False).hash == judge.hash
+    kept = lenet(half_known(squares(210)), protocol=QUICK, cache=False)
+    assert (kept.n_test, kept.test) == (20, "held out")
+
+
+def test_a_test_split_of_unknown_classes_is_none():
+    data = split_squares(70, 30)
+    data._test = Held(data.test().images, torch.full((30,), -1), 4)
+    assert lenet(data, protocol=QUICK, cache=False).test == "held out"
+    with pytest.raises(InputError, match="no test split with classes"):
+        train_on_synthetic(Draws(data), data, n=24)
+    with pytest.raises(InputError, match="15 images of known class"):
+        lenet(Held(data.images, torch.where(torch.arange(70) < 15, 0, -1), 4), protocol=QUICK)

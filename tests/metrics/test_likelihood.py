@@ -11,6 +11,7 @@ from torch.distributions import Normal
 from metrics.gaussians import Drawn, K, drawn, ppca
 from pinxit.core.errors import InputError
 from pinxit.core.spec import Spec
+from pinxit.data import load
 from pinxit.metrics import likelihood
 from pinxit.metrics.likelihood import comparable, exact, importance_weighted, latents, mutual_information, noise_of, report
 from pinxit.systems import cvae, dcgan, vae
@@ -228,6 +229,26 @@ def test_a_conditional_model_is_told_the_labels():
     assert found.protocol.given == "label"
     wrong = Drawn(data.x, BITS, (data.labels + 1) % 3)
     assert not torch.allclose(importance_weighted(model, wrong, k=3)[3].values, found.values)
+
+
+def test_the_likelihood_given_the_label_is_of_images_that_have_one():
+    model, data = of_bits(cvae), grey()
+    some = Drawn(data.x, replace(BITS, unlabelled=True), torch.where(torch.arange(12) % 4 == 0, -1, data.labels))
+    found = importance_weighted(model, some, k=3)[3]
+    known = torch.arange(12) % 4 != 0
+    torch.testing.assert_close(found.values, importance_weighted(model, data, k=3)[3].values[known])
+    assert (found.protocol.n, found.protocol.images) == (9, "all of known class")
+    assert importance_weighted(model, some, k=3, n=4)[3].protocol.images == "chosen by seed 0 of known class"
+    with pytest.raises(InputError, match="needs labels"):
+        importance_weighted(model, Drawn(data.x, some.spec, torch.full((12,), -1)), k=3)
+
+
+def test_bits_of_a_user_are_fixed_and_the_protocol_says_so():
+    pixels = (torch.rand(8, 4, 4, generator=torch.Generator().manual_seed(0)) < 0.5).numpy()
+    bits = load(pixels)
+    model = vae.build(vae.PRESETS["tiny"], bits.spec).eval()
+    found = importance_weighted(model, bits, k=3)[3]
+    assert "fixed binarisation" in found.protocol.measure
 
 
 def test_what_has_no_likelihood_is_refused():

@@ -7,11 +7,14 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from pinxit.core.clock import Clock
 from pinxit.core.errors import InputError
+from pinxit.core.game import Batch
 from pinxit.core.gan_config import GANConfig
 from pinxit.core.rng import seeded
 from pinxit.core.spec import Spec
 from pinxit.nn import backbones, conditioning
+from pinxit.systems import acgan, cgan, pixelcnn
 
 SPEC = Spec(1, 16, 16, classes=4)
 BACKBONES = ("mlp", "dcgan", "resnet")
@@ -114,7 +117,7 @@ def test_labels_are_dropped_at_the_rate_asked_for():
     assert torch.equal(found[~dropped], labels[~dropped])
     assert abs(dropped.double().mean() - 0.3) < 4 * math.sqrt(0.21 / 20_000)
     state = torch.get_rng_state()
-    assert conditioning.drop_labels(labels, 0.0, 10) is labels
+    assert torch.equal(conditioning.drop_labels(labels, 0.0, 10), labels)
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -208,3 +211,32 @@ def test_what_has_no_class_is_refused_in_one_line():
     with pytest.raises(InputError, match="no class -1"):
         conditioning.checked(torch.tensor([3, -1]), 10)
     assert conditioning.checked(torch.tensor([0, 9]), 10).tolist() == [0, 9]
+
+
+SOME = Spec(1, 16, 16, classes=3, unlabelled=True)
+
+
+def test_labels_that_are_unknown_are_the_class_unknown_whatever_is_dropped():
+    labels = torch.tensor([0, -1, 2, -1])
+    assert conditioning.named(labels, 3).tolist() == [0, 3, 2, 3]
+    assert conditioning.drop_labels(labels, 0.0, 3).tolist() == [0, 3, 2, 3]
+    assert conditioning.drop_labels(labels.repeat(500), 0.5, 3).view(500, 4)[:, 1::2].unique().tolist() == [3]
+
+
+@pytest.mark.parametrize(("system", "changes"), [
+    (acgan, {}), (cgan, {"form": "two-network"}), (cgan, {"form": "matching"}), (pixelcnn, {"conditional": True}),
+])  # fmt: skip
+def test_what_can_not_use_unknown_classes_refuses_them_in_one_line(system, changes):
+    with pytest.raises(InputError, match="needs the class of every image, this data has it of some: leave the others out"):
+        system.build(system.PRESETS["tiny"].replace(**changes), SOME)
+
+
+def test_cgan_plays_with_unknown_classes_where_no_pair_is_mismatched():
+    config = cgan.PRESETS["tiny"].replace(form="two-term", label_dropout=0.0)
+    game = cgan.build(config, SOME)
+    batch = Batch(torch.zeros(4, 1, 16, 16), torch.tensor([0, -1, 2, -1]))
+    assert game.labels(batch).tolist() == [0, 3, 2, 3]
+    for loss in (game.discriminator_loss, game.generator_loss):
+        assert torch.isfinite(loss(batch, Clock()).total)
+    assert game.latents(50)[:, config.latent :].argmax(dim=1).max() < 3
+    assert cgan.build(cgan.PRESETS["tiny"].replace(form="matching", mismatch=0.0), SOME).classes == 4

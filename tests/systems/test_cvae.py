@@ -128,6 +128,57 @@ def test_unknown_classes_run():
         game().rate(X)
 
 
+def test_codes_are_the_posterior_mean_beside_the_class_and_decode_to_the_reconstruction():
+    g = game()
+    x, one_hot = g.target(X), torch.nn.functional.one_hot(Y, 3).float()
+    z = g.encode(x, Y)
+    assert torch.equal(z, torch.cat((g.posterior(x, Y)[0], one_hot), dim=1))
+    assert torch.equal(g.reconstruct(x, Y), g.decode(z))
+    other = (Y + 1) % 3
+    assert not torch.allclose(g.encode(x, other)[:, :2], z[:, :2]), "the encoder is told the class"
+    assert not torch.allclose(g.reconstruct(x, other), g.reconstruct(x, Y))
+    with pytest.raises(InputError, match="needs the class of every image"):
+        g.encode(x)
+    with pytest.raises(InputError, match="needs the class of every image"):
+        g.reconstruct(x, torch.full((6,), -1))
+
+
+def test_missing_labels_are_the_class_unknown_in_codes_too():
+    g = game(label_dropout=0.5)
+    x, some = g.target(X), torch.tensor([0, -1, 2, -1, 1, 2])
+    told = torch.where(some < 0, 3, some)
+    for of in (g.encode, g.reconstruct):
+        assert torch.equal(of(x, some), of(x, told))
+        assert torch.equal(of(x), of(x, torch.full((6,), -1)))
+        assert torch.equal(of(x), of(x, torch.full((6,), 3)))
+    assert not torch.equal(g.encode(x), g.encode(x, Y))
+
+
+def test_noise_is_placed_by_the_prior_of_its_class():
+    g = game()
+    noise = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
+    mu, logvar = g.moments[Y].chunk(2, dim=1)
+    placed = g.placed(noise, Y)
+    torch.testing.assert_close(placed[:, : g.free()], mu + (logvar / 2).exp() * noise)
+    assert torch.equal(placed, g.latents_of(Y, generator=torch.Generator().manual_seed(0)))
+
+
+def test_data_that_knows_some_classes_only_trains():
+    """The code "unknown" is there without `label_dropout`, and is what the images without a class have."""
+    g = game(Spec(1, 4, 4, classes=3, unlabelled=True))
+    assert g.encoder[0].weight.shape[1] == SPEC.dim + 4
+    some = torch.tensor([0, -1, 2, -1, 1, 2])
+    a, b = (Batch(X, y) for y in (some, torch.where(some < 0, 3, some)))
+    losses = []
+    for batch in (a, b):
+        torch.manual_seed(7)
+        losses.append(g.model_loss(batch, Clock()).total)
+    assert torch.equal(*losses)
+    (grad,) = torch.autograd.grad(losses[0], g.moments)
+    assert grad[3].abs().sum() > 0
+    assert g.latents(50)[:, 2:].argmax(dim=1).max() < 3, "samples have a class where hiding it was not asked for"
+
+
 def test_dropout_hides_a_share_of_the_labels(monkeypatch):
     g = game(label_dropout=0.3)
     seen = []
@@ -140,7 +191,8 @@ def test_dropout_hides_a_share_of_the_labels(monkeypatch):
 
 def test_protocols():
     g = game()
-    for present in (protocols.Samples, protocols.Conditional, protocols.ConditionalBound, protocols.Weighs, protocols.HasLatents):
+    for present in (protocols.Samples, protocols.Conditional, protocols.ConditionalBound, protocols.Weighs, protocols.HasLatents,
+                    protocols.EncodesGiven, protocols.Reconstructs):  # fmt: skip
         assert isinstance(g, present)
     assert not isinstance(g, protocols.Bound), "log p(x|y) is not log p(x)"
 

@@ -64,6 +64,8 @@ class Tiny:
             values = torch.randint(spec.levels, (n, *spec.shape), generator=generator)
             self.images = values.float() / (spec.levels - 1) * 2 - 1
         self.labels = torch.arange(n) % spec.classes if spec.classes else None
+        if spec.unlabelled:
+            self.labels[::3] = -1
         self.spec, self.name = spec, "tiny"
         self.fingerprint = hashlib.sha256(self.images.numpy().tobytes()).hexdigest()
         self.seen: list[list[int]] = []

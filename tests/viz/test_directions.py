@@ -11,7 +11,7 @@ from pinxit.viz.directions import attribute_walk, noise_decoded
 class Brightness:
     """The code is the mean of an image."""
 
-    def encode(self, x):
+    def encode(self, x, labels=None):
         return x.mean(dim=(1, 2, 3))[:, None]
 
     def decode(self, z):

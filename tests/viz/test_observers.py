@@ -9,12 +9,16 @@ from rich.console import Console
 
 from pinxit.core.clock import Clock
 from pinxit.core.protocols import Splits
+from pinxit.core.rng import seed_of
 from pinxit.core.spec import Spec
+from pinxit.data.store import Store
 from pinxit.observers import standard
 from pinxit.observers.figures import Figures
+from pinxit.observers.pictures import Pictures
 from pinxit.observers.progress import Progress, clock_time, shortened
 from pinxit.observers.samples import Samples, drawable
 from pinxit.observers.timing import Timing, seconds
+from pinxit.systems import cvae, vae
 from viz.vizkit import AutoEncoder, Generator, Pixels, Split
 
 STATS = {"discriminator/loss": 1.25, "discriminator/D(x)": 0.5, "generator/loss": 0.75}
@@ -142,6 +146,45 @@ def test_figures_are_measured_on_the_test_split_and_say_how(tmp_path):
     assert figures["parameters"]["value"] == 3 * 36 + 36
     assert figures["images shown"]["value"] == 160
     assert all(row["protocol"] for row in figures.values())
+
+
+def clothes(labels, test_labels):
+    """Eight kinds of grey image and a test split, with such labels."""
+    pixels = torch.randint(0, 256, (64, 1, 6, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    names = ["a", "b", "c"]
+    data = Store("clothes", pixels, labels, class_names=names)
+    data.load_test = lambda: Store("clothes", pixels[:24], test_labels, class_names=names if test_labels is not None else ())
+    return data
+
+
+KNOWN = torch.arange(64) % 3
+
+
+@pytest.mark.parametrize(
+    ("test_labels", "split"), [(KNOWN[:24], "24 images of the test"), (None, "64 images of the train"),
+    (torch.full((24,), -1), "64 images of the train"), (KNOWN[:24].masked_fill(KNOWN[:24] == 0, -1), "16 images of the test")],
+)  # fmt: skip
+def test_a_model_that_is_told_the_class_is_shown_images_that_have_one(tmp_path, test_labels, split):
+    data = clothes(KNOWN, test_labels)
+    game = cvae.build(cvae.PRESETS["tiny"].replace(label_dropout=0.0), data.spec).eval()
+    files = observe(tmp_path, game, data)
+    assert {"reconstructions.png", "manifold.png", "interpolation.png", "classes.png"} <= set(files)
+    assert f"{split} split" in json.loads(files["figures.json"])[0]["protocol"]
+
+
+def test_reconstructions_stand_beside_the_bits_that_the_encoder_was_shown(tmp_path, monkeypatch):
+    data = clothes(KNOWN, KNOWN[:24])
+    for module in (vae, cvae):
+        drawn = []
+        monkeypatch.setattr("pinxit.viz.pairs", lambda *parts, drawn=drawn: drawn.append(parts) or Image.new("L", (4, 4)))
+        game = module.build(module.PRESETS["tiny"].replace(decoder="bernoulli", binarise="dynamic"), data.spec).eval()
+        for _ in range(2):
+            Pictures(tmp_path, data, 1, 0).finish(game, Clock())
+        (x, x_hat), (again, _) = drawn
+        assert set(x.unique().tolist()) == {-1.0, 1.0}
+        assert torch.equal(x, again)
+        order = torch.randperm(24, generator=torch.Generator().manual_seed(seed_of("real", 0)))[:20]
+        torch.testing.assert_close(x_hat, game.reconstruct(x, KNOWN[order]))
 
 
 def test_without_a_test_split_the_figures_say_train(tmp_path):

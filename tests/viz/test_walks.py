@@ -6,7 +6,7 @@ import torch
 from pinxit import viz
 from pinxit.core.errors import InputError
 from pinxit.core.spec import Spec
-from pinxit.viz.walks import slerp
+from pinxit.viz.walks import manifolds, slerp
 from viz.vizkit import Generator
 
 
@@ -112,3 +112,39 @@ def test_too_few_are_refused():
         viz.interpolation(Plain(4), rows=0)
     with pytest.raises(InputError, match="`n` is 1"):
         viz.manifold(Plain(4), n=1)
+
+
+class Told(Classed):
+    """Noise of a class is placed around its number."""
+
+    def free(self):
+        return 3
+
+    def placed(self, noise, labels=None):
+        labels = torch.zeros(len(noise), dtype=torch.int64) if labels is None else labels
+        return torch.cat((noise + labels[:, None], torch.nn.functional.one_hot(labels, 3).float()), dim=1)
+
+    def encode(self, x, labels=None):
+        return x.flatten(1)
+
+
+def test_the_manifold_of_a_class_is_its_prior_s_and_keeps_the_class():
+    game = Told(6)
+    viz.manifold(game, n=5, dims=(0, 2), label=2)
+    (z,) = game.seen
+    assert z[:, 3:].tolist() == [[0.0, 0.0, 1.0]] * 25
+    assert (z[:, 1] == 2).all()
+    torch.testing.assert_close(z[:, 0].view(5, 5)[0], torch.special.ndtri((torch.arange(5.0) + 0.5) / 5) + 2)
+    with pytest.raises(InputError, match="of the 3 of this model"):
+        viz.manifold(Told(6), dims=(0, 3))
+    with pytest.raises(InputError, match="is told no class"):
+        viz.manifold(Plain(4), label=1)
+
+
+def test_every_class_has_its_manifold():
+    game = Told(6)
+    picture = manifolds(game, range(3), n=4)
+    assert [z[0, 3:].argmax().item() for z in game.seen] == [0, 1, 2]
+    assert picture.width > 3 * 4 * 64
+    with pytest.raises(InputError, match="at least one"):
+        manifolds(game, [])

@@ -70,10 +70,10 @@ class Generator(AbstractGame):
 class AutoEncoder(Generator):
     """Meets all of `Samples`, `HasLatents`, `Encodes`, `Reconstructs`, `Bound`."""
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         return x.flatten(1)[:, : self.latent]
 
-    def reconstruct(self, x: Tensor) -> Tensor:
+    def reconstruct(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         return x * 0.5 + 0.01 * torch.randn_like(x)  # draws from the default generator, as a careless model might
 
     measure = "density of toys"

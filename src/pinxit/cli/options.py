@@ -135,7 +135,7 @@ class Directions(Config):
     folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """A run's folder, or one written by save_pretrained."""
     data: str | None = None
-    """Labelled images; None is the run's own set."""
+    """Labelled images; None is the run's own set. To a model that is told the class, labels of another number are attributes."""
     classes: Annotated[tuple[str, ...], tyro.conf.arg(aliases=("--class",), metavar="CLASS")] = ()
     """The classes whose directions are shown; none given are all."""
     seed: Seed = 0

@@ -71,10 +71,10 @@ def reconstruct(chosen: options.Reconstruct) -> None:
     from pinxit import viz
     from pinxit.core.rng import seeded
 
-    x = _held_out(game, chosen, chosen.n).images
+    batch = _held_out(game, chosen, chosen.n)
     with torch.no_grad(), seeded(chosen.seed):
-        x_hat = game.reconstruct(x)
-    _write(chosen.out, viz.pairs(x, x_hat))
+        x_hat = game.reconstruct(batch.images, batch.labels)
+    _write(chosen.out, viz.pairs(batch.images, x_hat))
 
 
 def complete(chosen: options.Complete) -> None:
@@ -83,14 +83,12 @@ def complete(chosen: options.Complete) -> None:
     game = _able(chosen.folder, "Completes", "complete images")
     import torch
 
-    from pinxit.core import bits
     from pinxit.core.protocols import Conditional
     from pinxit.core.rng import seeded
     from pinxit.viz.completions import completions
 
     batch = _held_out(game, chosen, chosen.n)
-    # Bits are drawn once an image: every draw goes on from the same, and they are what is shown.
-    x = bits.binarised(batch.images, getattr(game, "how", "none"), _generator(chosen.seed))
+    x = batch.images
     known = _known(chosen, x)
     again, masks = x.repeat(chosen.draws, 1, 1, 1), known.repeat(chosen.draws, 1, 1)
     how = _painting(game, chosen.engine, chosen.folder)
@@ -105,9 +103,8 @@ def directions(chosen: options.Directions) -> None:
     """Walk from images of other classes towards each class, and say how well its direction tells held-out images."""
     _check_suffix(chosen.out, PICTURES)
     game = _able(chosen.folder, "Encodes", "encode images")
-    from PIL import Image
-
-    from pinxit.metrics.directions import of_classes
+    from pinxit.metrics.directions import likeliest, of_classes
+    from pinxit.viz.comparisons import stacked
     from pinxit.viz.directions import attribute_walk
 
     data = shelf.data_of(chosen.folder, chosen.data)
@@ -115,15 +112,33 @@ def directions(chosen: options.Directions) -> None:
         raise InputError(f"walks need a decoder of images, {chosen.folder} has none")
     if not data.spec.classes:
         raise InputError(f"a direction leads from other classes to one, and {data.name} has no labels: give --data that has")
-    x, sheets = _held_out(game, chosen, 4).images, []
+    batch, sheets = _held_out(game, chosen, 4), []
+    told = _tell_of_labels(game, chosen, data)
+    labels = batch.labels if told else likeliest(game, batch.images)
     for label in _classes(chosen, data.spec.classes, data) or range(data.spec.classes):
-        found = of_classes(game, data, label, seed=chosen.seed)
+        found = of_classes(game, data, label, told=told, seed=chosen.seed)
         console.say(str(found))
-        sheets.append(attribute_walk(game, x, found.vector, name=found.name))
-    sheet = Image.new("RGBA", (max(s.width for s in sheets), sum(s.height + 16 for s in sheets) - 16), (255, 255, 255, 0))
-    for k, each in enumerate(sheets):
-        sheet.paste(each, (0, sum(s.height + 16 for s in sheets[:k])))
-    _write(chosen.out, sheet)
+        sheets.append(attribute_walk(game, batch.images, found.vector, labels=labels, name=found.name))
+    _write(chosen.out, stacked(sheets))
+
+
+def _tell_of_labels(game: Any, chosen: options.Directions, data: Data) -> bool:
+    """Whether the labels of `data` are the classes of the model; say what that means to a model that is told the class."""
+    from pinxit.core.protocols import EncodesGiven
+
+    classes = game.spec.classes
+    told = data.spec.classes == classes
+    if isinstance(game, EncodesGiven) and told:
+        console.say(
+            f"note: {chosen.folder} is told the class, so its codes need not tell it (50 % is chance) and no walk changes it: "
+            f"{console.command('sample', chosen.folder)} --class does; --data with other labels has directions of those"
+        )
+    elif isinstance(game, EncodesGiven):
+        console.say(
+            f"note: {data.name} has {data.spec.classes} labels and {chosen.folder} {classes} classes: the labels are "
+            f"taken for attributes, and the class of an image is the one under which its bound is highest"
+        )
+    return told
 
 
 def _decodes(game: object) -> bool:
@@ -133,20 +148,32 @@ def _decodes(game: object) -> bool:
 
 
 def _held_out(game: AbstractGame, chosen: options.Reconstruct | options.Complete | options.Directions, n: int) -> Batch:
-    """Real images with their classes, of the test split where there is one, if they are like those the model was made for."""
+    """Real images as the model was trained on them, with their classes: of the test split where there is one.
+
+    Where some images have a class, others are not taken. Bits are drawn once an image. Labels that are not the model's classes
+    are left out.
+    """
     import torch
 
-    from pinxit.core import protocols
+    from pinxit.core import bits, protocols
+    from pinxit.core.game import Batch
+    from pinxit.core.labels import labelled
 
     real = shelf.data_of(chosen.folder, chosen.data)
     test = real.test() if isinstance(real, protocols.Splits) else None
     real = real if test is None else test
-    if (real.spec.shape, real.spec.levels) != (game.spec.shape, game.spec.levels):
+    if (real.spec.shape, real.spec.continuous) != (game.spec.shape, game.spec.continuous):
         got, made = (f"{s.channels}x{s.height}x{s.width} of {s.levels} levels" for s in (real.spec, game.spec))
         raise InputError(f"samples of {real.name} are {got}, {chosen.folder} was made for {made}: give --data of that kind")
     if len(real) < n:
         console.say(f"note: {real.name} has {len(real):,} images to show, fewer than -n {n:,}")
-    return real.batch(torch.randperm(len(real), generator=_generator(chosen.seed))[:n])
+    order = torch.randperm(len(real), generator=_generator(chosen.seed))
+    known = labelled(real, order) if real.spec.unlabelled else order
+    batch = real.batch((known if len(known) else order)[:n])
+    x = bits.shown_to(game, batch.images, _generator(chosen.seed))
+    if game.spec.binarised and not real.spec.binarised and not torch.equal(x, batch.images):
+        console.say(f"note: {real.name} has grey levels, {chosen.folder} was made for bits: {bits.RULES[bits.rule(game.spec)]}")
+    return Batch(x, batch.labels if real.spec.classes == game.spec.classes else None)
 
 
 def _known(chosen: options.Complete, x: Tensor) -> Tensor:

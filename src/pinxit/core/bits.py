@@ -1,7 +1,7 @@
 """Images as bits: how grey levels become -1 and 1, and what a likelihood of them is a probability of.
 
     dynamic     each pixel is drawn anew, 1 with its grey level's probability (Burda et al. 2016, section 5)
-    fixed       drawn so once, and kept (Salakhutdinov & Murray 2008)
+    fixed       drawn so once, and kept (Salakhutdinov & Murray 2008); or bits that never were anything else
     threshold   1 where the grey level is above 1/2
 
 The three are different data: the same model's -log p differs by 2 to 30 nats between them.
@@ -13,9 +13,15 @@ import torch
 from torch import Tensor
 
 from pinxit.core.errors import InputError, near
+from pinxit.core.game import AbstractGame
+from pinxit.core.protocols import Targets
 from pinxit.core.spec import Spec
 
 WAYS = ("dynamic", "threshold", "none")
+RULES = {
+    "dynamic": "each pixel is drawn, 1 with its grey level's probability",
+    "threshold": "a pixel is 1 where its grey level is above 1/2",
+}
 
 
 def binarised(x: Tensor, how: str, generator: torch.Generator | None = None) -> Tensor:
@@ -49,13 +55,31 @@ def drawing(spec: Spec, otherwise: str = "none") -> str:
     return "dynamic" if spec.binarised == "dynamic" else "none"
 
 
+def rule(spec: Spec) -> str:
+    """The `how` of `binarised` that makes of grey levels such bits as those of `spec`; none where `spec` has no bits."""
+    return "dynamic" if spec.binarised == "fixed" else spec.binarised or "none"
+
+
+def shown_to(model: object, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Images as `model` was trained on them: bits, where it was made for bits or makes them itself; `x` otherwise.
+
+    Args:
+        model: of any kind; only one that makes bits itself, or was made for data of fixed bits, is shown some.
+        x: images (n, c, h, w) in [-1, 1].
+        generator: of the bits that are drawn.
+    """
+    if isinstance(model, AbstractGame) and model.spec.binarised in ("fixed", "threshold"):
+        x = binarised(x, rule(model.spec), generator)
+    return model.target(x, generator) if isinstance(model, Targets) else x
+
+
 def measure(spec: Spec, otherwise: str = "none") -> str:
     """What p(x) is a probability of, for a model of the bits or the grey levels of `spec`; see `drawing`."""
     match spec.binarised or otherwise:
         case "dynamic":
             return "probability of bits drawn with the grey levels' probabilities (dynamic binarisation)"
         case "fixed":
-            return "probability of bits drawn once with the grey levels' probabilities (fixed binarisation)"
+            return "probability of bits that the data holds, the same at every look (fixed binarisation)"
         case "threshold":
             return "probability of bits by the threshold 1/2"
     return f"probability of {spec.levels} grey levels"

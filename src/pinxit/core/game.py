@@ -25,7 +25,7 @@ Stats = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Batch:
-    """Real data: images (n, c, h, w) float32 in [-1, 1] and, where the data has them, labels (n,) int64."""
+    """Real data: images (n, c, h, w) float32 in [-1, 1] and, where the data has them, labels (n,) int64, -1 if unknown."""
 
     images: Tensor
     labels: Tensor | None = None

@@ -56,15 +56,20 @@ class ConditionalBound(Protocol):
 
 
 @runtime_checkable
-class Weighs(Protocol):
-    """Weighs draws of a Gaussian posterior: the more are drawn, the tighter their mean weight bounds the likelihood.
-
-    `labels` (n,) int64 are for models that condition on them, others ignore them.
-    """
+class Targets(Protocol):
+    """Scores something else than it is given: bits in the place of grey levels."""
 
     def target(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """What is scored of images (n, c, h, w): themselves, or their bits; scored again it stays what it is."""
         ...
+
+
+@runtime_checkable
+class Weighs(Targets, Protocol):
+    """Weighs draws of a Gaussian posterior: the more are drawn, the tighter their mean weight bounds the likelihood.
+
+    `labels` (n,) int64 are for models that condition on them, others ignore them.
+    """
 
     def posterior(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mean and log-variance (n, d) of q(z|x), of targets."""

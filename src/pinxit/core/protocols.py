@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from pinxit.core.likelihoods import Bound, ConditionalBound, ConditionalLikelihood, Likelihood, Weighs
+from pinxit.core.codes import Decodes, Encodes, EncodesGiven, HasClassLatents, HasCodes, HasLatents, Reconstructs
+from pinxit.core.likelihoods import Bound, ConditionalBound, ConditionalLikelihood, Likelihood, Targets, Weighs
 from pinxit.core.spec import Spec
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bound", "Completes", "Conditional", "ConditionalBound", "ConditionalLikelihood", "Data", "Decodes", "Encodes",
-    "HasCodes", "HasLatents", "Likelihood", "Matches", "Observer", "Reconstructs", "Samples", "Splits", "Weighs",
+    "EncodesGiven", "HasClassLatents", "HasCodes", "HasLatents", "Likelihood", "Matches", "Observer", "Reconstructs", "Samples",
+    "Splits", "Targets", "Weighs", "ZeroSum",
 ]  # fmt: skip
 
 
@@ -89,60 +91,11 @@ class Samples(Protocol):
 
 
 @runtime_checkable
-class HasLatents(Protocol):
-    """Draws through a latent code that can be held fixed."""
-
-    def latents(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
-        """`n` codes (n, d) from the prior."""
-        ...
-
-    def decode(self, z: Tensor) -> Tensor:
-        """The samples (n, c, h, w) of codes (n, d)."""
-        ...
-
-
-@runtime_checkable
-class Encodes(Protocol):
-    """Maps data to codes."""
-
-    def encode(self, x: Tensor) -> Tensor:
-        """The codes (n, d) of x (n, c, h, w): the posterior mean where there is a posterior."""
-        ...
-
-
-@runtime_checkable
-class Decodes(Protocol):
-    """Maps codes to data."""
-
-    def decode(self, z: Tensor) -> Tensor:
-        """The samples (n, c, h, w) of codes (n, d)."""
-        ...
-
-
-@runtime_checkable
-class Reconstructs(Protocol):
-    """Maps data to itself through a bottleneck."""
-
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """x_hat (n, c, h, w)."""
-        ...
-
-
-@runtime_checkable
 class Conditional(Protocol):
     """Draws data of a given class."""
 
     def sample_class(self, labels: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One sample a label: (n,) int64 to (n, c, h, w)."""
-        ...
-
-
-@runtime_checkable
-class HasClassLatents(HasLatents, Protocol):
-    """Draws data of a given class through a latent code that can be held fixed."""
-
-    def latents_of(self, labels: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """One code a label: (n,) int64 to (n, d); what tells the class is equal in all codes of one."""
         ...
 
 
@@ -178,21 +131,4 @@ class ZeroSum(Protocol):
 
     def game_value(self, x: Tensor) -> Tensor:
         """V of real data x (n, c, h, w) and as many samples, a differentiable scalar."""
-        ...
-
-
-@runtime_checkable
-class HasCodes(Protocol):
-    """Draws through codes that it named itself: a category and numbers."""
-
-    def codes(self) -> tuple[int, int]:
-        """The number of categories, and of numbers."""
-        ...
-
-    def sample_code(self, category: Tensor, continuous: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """One sample a code: categories (n,) int64 and numbers (n, d), of [-1, 1] in training, to (n, c, h, w)."""
-        ...
-
-    def infer(self, x: Tensor) -> Tensor:
-        """The category that it sees in each image: (n, c, h, w) to (n,) int64."""
         ...

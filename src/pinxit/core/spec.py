@@ -19,6 +19,7 @@ class Spec:
         classes: number of classes; 0 where the data has no labels.
         binarised: "fixed" or "threshold" where the images are bits, -1 and 1; "dynamic" where they are grey levels that stand
             for bits, to be drawn anew whenever they are looked at (`pinxit.core.bits`): `levels` is 2; "" otherwise.
+        unlabelled: whether the class of some images is unknown (`pinxit.core.labels`), though there are classes.
     """
 
     channels: int
@@ -27,6 +28,7 @@ class Spec:
     levels: int = 256
     classes: int = 0
     binarised: str = ""
+    unlabelled: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("channels", 1), ("height", 1), ("width", 1), ("levels", 0), ("classes", 0)):
@@ -37,9 +39,11 @@ class Spec:
             raise InputError(f"`binarised` of a Spec is {self.binarised!r}: it must be dynamic, fixed, threshold or empty")
         if self.binarised and self.levels != 2:
             raise InputError(f"a Spec that is `binarised` has 2 `levels`, not {self.levels}")
+        if self.unlabelled and not self.classes:
+            raise InputError("a Spec that is `unlabelled` in part has `classes`: give their number, or leave it out")
 
     def __repr__(self) -> str:
-        # Fingerprints of data hash this: a set that is not binarised must read as it always did.
+        # Fingerprints of data hash this: a set without these two must read as it always did.
         return f"Spec({', '.join(f'{name}={value!r}' for name, value in self.to_dict().items())})"
 
     @property
@@ -58,5 +62,5 @@ class Spec:
         return self.levels == 0
 
     def to_dict(self) -> dict[str, int | str]:
-        """As plain values, for JSON, `binarised` only where it is set; `Spec(**d)` is its inverse."""
-        return {name: value for name, value in asdict(self).items() if name != "binarised" or value}
+        """As plain values, for JSON, `binarised` and `unlabelled` only where they are set; `Spec(**d)` is its inverse."""
+        return {name: value for name, value in asdict(self).items() if name not in ("binarised", "unlabelled") or value}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pinxit.core.errors import InputError
+from pinxit.core.labels import UNKNOWN
 
 _IMAGE_KEYS = ("images", "x", "data", "arr_0")
 _LABEL_KEYS = ("labels", "y", "targets")
@@ -21,7 +22,7 @@ class Images:
 
     Args:
         pixels: (n, c, h, w) uint8, contiguous.
-        labels: (n,) int64 in [0, classes), or None.
+        labels: (n,) int64 in [0, classes), -1 where unknown, or None.
         classes: over all splits of the source, so that train and test agree.
         has_test: whether the source has a test split.
         notes: one line each.
@@ -44,7 +45,8 @@ def from_memory(source: Any) -> Images:
     if labels is None:
         return Images(pixels, notes=notes)
     whole = to_labels(_numpy(labels, "labels"), len(pixels), "source")
-    return Images(pixels, whole, int(whole.max()) + 1, notes=notes)
+    classes = int(whole.max()) + 1
+    return Images(pixels, whole if classes else None, classes, notes=notes)
 
 
 def read_npy(path: Path) -> Images:
@@ -82,7 +84,8 @@ def read_npz(path: Path, split: str) -> Images:
     if y_key not in labels:
         return Images(pixels, has_test=has_test, notes=notes)
     whole = {key: to_labels(value, len(pixels if key == y_key else value), f"{path}:{key}") for key, value in labels.items()}
-    return Images(pixels, whole[y_key], max(int(y.max()) for y in whole.values()) + 1, has_test, notes)
+    classes = max(int(y.max()) for y in whole.values()) + 1
+    return Images(pixels, whole[y_key] if classes else None, classes, has_test, notes)
 
 
 def to_pixels(array: np.ndarray, where: str, *, channels_last_first: bool) -> tuple[np.ndarray, list[str]]:
@@ -91,7 +94,7 @@ def to_pixels(array: np.ndarray, where: str, *, channels_last_first: bool) -> tu
     Shapes: (n, h, w), (n, c, h, w), (n, h, w, c) with c of 1 or 3; where both readings fit, a torch tensor is taken to
     have its channels first and a numpy array (`channels_last_first`) to have them last.
     Values: uint8; other whole numbers within [0, 255]; booleans; floats within [0, 1], or within [-1, 1] if any is
-    negative, which are rounded to 256 levels. Anything else is refused.
+    negative, which are rounded to 256 levels. Whole numbers 0 and 1 are black and white. Anything else is refused.
 
     Raises:
         InputError: naming the shape or the range and what is allowed.
@@ -112,13 +115,26 @@ def to_pixels(array: np.ndarray, where: str, *, channels_last_first: bool) -> tu
     top = int(array.max())
     if top == int(array.min()):
         notes.append(f"every pixel in {where} has the value {top} of 255")
-    elif top <= 1:
-        notes.append(f"the pixels in {where} are 0 and 1 of 255, all but black: images of floats or booleans may have been meant")
+    elif top == 1:
+        array = array * np.uint8(255)
+        notes.append(f"the pixels in {where} are 0 and 1: they were read as black and white")
     return np.ascontiguousarray(array), notes
 
 
+def are_bits(pixels: np.ndarray) -> bool:
+    """Whether uint8 images (n, c, h, w) are grey and all their pixels 0 or 255, both of which occur."""
+    if pixels.shape[1] != 1:
+        return False
+    held = set()
+    for start in range(0, len(pixels), 1000):
+        held.update(np.unique(pixels[start : start + 1000]).tolist())
+        if not held <= {0, 255}:
+            return False
+    return held == {0, 255}
+
+
 def to_labels(labels: np.ndarray, n: int, where: str) -> np.ndarray:
-    """Labels as int64 (n,), from whole numbers (n,) or (n, 1) or one-hot rows (n, k); raises InputError."""
+    """Labels as int64 (n,), -1 where unknown, from whole numbers (n,) or (n, 1) or one-hot rows (n, k); raises InputError."""
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim == 2 and (labels.sum(1) == 1).all() and ((labels == 0) | (labels == 1)).all():
@@ -126,10 +142,10 @@ def to_labels(labels: np.ndarray, n: int, where: str) -> np.ndarray:
     if labels.shape != (n,):
         raise InputError(f"labels in {where} have shape {labels.shape}: it must be ({n},), or ({n}, k) one-hot")
     if labels.dtype.kind not in "iub" and not (labels.dtype.kind == "f" and (labels == np.rint(labels)).all()):
-        raise InputError(f"labels in {where} are {labels.dtype}: they must be whole numbers from 0")
+        raise InputError(f"labels in {where} are {labels.dtype}: they must be whole numbers from 0, -1 for unknown")
     labels = labels.astype(np.int64)
-    if labels.min() < 0:
-        raise InputError(f"labels in {where} go down to {labels.min()}: they must be whole numbers from 0")
+    if labels.min() < UNKNOWN:
+        raise InputError(f"labels in {where} go down to {labels.min()}: they must be whole numbers from 0, -1 for unknown")
     return labels
 
 

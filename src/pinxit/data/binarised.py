@@ -2,7 +2,8 @@
 
 The same model's likelihood differs by nats between them, so each is a data set of its own (Salakhutdinov & Murray 2008;
 Larochelle & Murray 2011; Burda et al. 2016). The bits of `<set>-fixed` are our own draw, not those of Larochelle's files,
-which the literature calls binarised MNIST; where these lie in the data folder, `mnist-larochelle` loads them.
+which the literature calls binarised MNIST; where these lie in the data folder, `mnist-larochelle` loads them. A user's array of
+bits is fixed too: nothing is left to draw.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pinxit.core.errors import InputError
+from pinxit.core.labels import UNKNOWN
 from pinxit.data.decode import BadImage
 from pinxit.data.notes import first_few
 
@@ -48,7 +49,7 @@ class Files:
         root: the folder or zip.
         split: which images of it.
         entries: one an image.
-        labels: the class of each, or None.
+        labels: the class of each, -1 where unknown, or None.
         class_names: in sorted order, over all splits.
         has_test: whether there is a test split.
         ignored: suffixes of the files that are no images, with their numbers.
@@ -110,7 +111,7 @@ def scan(root: Path, split: str) -> Files:
     """The images of a split of a folder or zip.
 
     Sub-folders are classes; images deeper down belong to the top one. `train` beside `test` (or `val`) are splits. A
-    `dataset.json` = {"labels": [[name, class or vector], ...] or null} is obeyed instead. Hidden files are ignored.
+    `dataset.json` = {"labels": [[name, class, vector or null], ...] or null} is obeyed instead. Hidden files are ignored.
 
     Raises:
         InputError: a run's folder, no images, no such split, or a `dataset.json` that does not fit.
@@ -238,19 +239,23 @@ def _labels_of_json(
         return None, (), []
     missing = [e.name for e in images if e.name[len(inside) :] not in given]
     if missing:
-        raise InputError(f"{where} has no label for {len(missing)} of {len(images)} images: {first_few(missing)}")
+        raise InputError(f"{where} has no label for {len(missing)} of {len(images)} images, not even null: {first_few(missing)}")
     values = [_class_of(given[e.name[len(inside) :]]) for e in images]
     if None in values:
         return None, (), [f"the labels in {where} are neither whole numbers nor one-hot vectors: they are not used"]
     count = max(value for value in (_class_of(label) for label in given.values()) if value is not None) + 1
+    if not count:
+        return None, (), []
     return tuple(v for v in values if v is not None), tuple(str(c) for c in range(count)), []
 
 
 def _class_of(label: Any) -> int | None:
-    """A class number from a whole number or a one-hot vector; None for anything else."""
+    """A class number from a whole number or a one-hot vector, -1 from null or -1 for unknown; None for anything else."""
+    if label is None:
+        return UNKNOWN
     if isinstance(label, list):
         return label.index(1) if sorted(label) == [0] * (len(label) - 1) + [1] else None
-    return label if isinstance(label, int) and not isinstance(label, bool) and label >= 0 else None
+    return label if isinstance(label, int) and not isinstance(label, bool) and label >= UNKNOWN else None
 
 
 def _others(ignored: dict[str, int]) -> str:

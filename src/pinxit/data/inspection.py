@@ -104,8 +104,7 @@ def _look_at_files(
         found.ending = f"; looked at as {form.width}x{form.height}"
     if files.labels is not None:
         labels = np.asarray(files.labels)
-        counts = np.bincount(labels, minlength=len(files.class_names)).tolist()
-        found.classes = list(zip(files.class_names, counts, strict=True))
+        found.classes = notes.counts_of(labels, files.class_names)
         found.notes = (*files.notes, *notes.on_labels(labels, files.class_names))
     return found, tiles
 
@@ -147,8 +146,9 @@ def _decode(files: Files, good: list[int], form: Form | None, found: _Found, bad
 
 
 def _look_at_store(data: Any, split: str) -> tuple[_Found, list[Image.Image]]:
-    import numpy as np
     from PIL import Image
+
+    from pinxit.data import notes
 
     n, channels, height, width = data.images.shape
     mode = "L" if channels == 1 else "RGB"
@@ -156,8 +156,7 @@ def _look_at_store(data: Any, split: str) -> tuple[_Found, list[Image.Image]]:
     found.values = sum(_histogram(chunk.numpy()) for chunk in data.images.split(4096))
     found.digests = [_digest(image.numpy()) for image in data.images]
     if data.labels is not None:
-        counts = np.bincount(data.labels.numpy(), minlength=len(data.class_names)).tolist()
-        found.classes = list(zip(data.class_names, counts, strict=True))
+        found.classes = notes.counts_of(data.labels.numpy(), data.class_names)
     shown = data.images[_spread(range(n), _SHOWN)].permute(0, 2, 3, 1).numpy()
     return found, [_tile(Image.fromarray(x[..., 0] if channels == 1 else x)) for x in shown]
 
@@ -167,7 +166,7 @@ def _report(found: _Found, tiles: list[Image.Image], out: Path | None) -> str:
 
     lines = [f"{found.title}: {found.count} images", *_size_lines(found)]
     lines.append(f"modes      {', '.join(f'{mode} {count}' for mode, count in found.modes.most_common()) or 'none'}")
-    lines += _class_lines(found.classes)
+    lines += _class_lines(found.classes, found.count)
     if found.digests:
         lines += _value_lines(found)
     lines.append(f"bad files  {f'{len(found.bad)}: {first_few(found.bad, 10)}' if found.bad else 'none'}")
@@ -196,11 +195,12 @@ def _size_lines(found: _Found) -> list[str]:
     ]
 
 
-def _class_lines(classes: Sequence[tuple[str, int]], most: int = 20) -> list[str]:
+def _class_lines(classes: Sequence[tuple[str, int]], images: int, most: int = 20) -> list[str]:
     if not classes:
         return ["classes    none"]
-    top, wide = max(count for _, count in classes), max(len(name) for name, _ in classes[:most])
-    lines = [f"classes    {len(classes)}"]
+    top, wide = max(1, *(count for _, count in classes)), max(len(name) for name, _ in classes[:most])
+    unknown = images - sum(count for _, count in classes)
+    lines = [f"classes    {len(classes)}{f', unknown of {unknown} images' if unknown else ''}"]
     lines += [f"  {name:<{wide}}  {count:>8}  {'#' * round(30 * count / top)}" for name, count in classes[:most]]
     if rest := [count for _, count in classes[most:]]:
         lines.append(f"  and {len(rest)} more, of {min(rest)} to {max(rest)} images")

@@ -41,7 +41,8 @@ def load(
         source: a name of `names()` (a folder of that name is `./name`); else a path: a folder of images (sub-folders are
             classes, in sorted order), a zip of images (StyleGAN's `dataset.json` is read), a .npy or .npz file; else a torch
             tensor or numpy array of images (uint8, or floats in [0, 1] or [-1, 1]; see `pinxit.data.arrays.to_pixels`), or
-            a pair (images, labels) of them.
+            a pair (images, labels) of them. Grey arrays whose pixels are all black or white are bits (`pinxit.core.bits`);
+            a label -1, or null in `dataset.json`, says that the class is unknown.
         split: "train" or "test" (mnist-larochelle: "valid" too); `.has_test` of the result says whether there is a test split.
         size: height and width in pixels, one number or a pair (h, w); None keeps the size, which must then be one.
         channels: 1 or 3; None is 1 where every image is grey, else 3.
@@ -115,16 +116,21 @@ def _in_memory(
     """A Store of a named set, an array file or an array."""
     import torch
 
-    from pinxit.data import decode, notes
+    from pinxit.data import arrays, binarised, decode, notes
     from pinxit.data.store import Store
 
     name, read = _read(source, kind, split)
     _, own, height, width = read.pixels.shape
     form = decode.Form(*(size or (height, width)), channels or own, crop)
     class_names = catalogue.CLASS_NAMES.get(name) or tuple(str(c) for c in range(read.classes))
-    return Store(
+    pixels = decode.refit(read.pixels, form)
+    made = Store
+    if kind != "named" and arrays.are_bits(pixels):
+        made = partial(binarised.Bits, "fixed")
+        read.notes.append("every pixel is black or white: they are taken for bits, fixed as they are")
+    return made(
         name,
-        torch.from_numpy(decode.refit(read.pixels, form)),
+        torch.from_numpy(pixels),
         None if read.labels is None else torch.from_numpy(read.labels),
         class_names=class_names,
         notes=read.notes + notes.on_labels(read.labels, class_names),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pinxit.core.game import Batch
+from pinxit.core.labels import unlabelled
 from pinxit.core.spec import Spec
 from pinxit.data.splits import WithTest
 
@@ -40,7 +41,7 @@ class Store(WithTest):
     Args:
         name: what a report calls it.
         images: (n, c, h, w) uint8 on the CPU.
-        labels: (n,) int64 in [0, classes), or None.
+        labels: (n,) int64 in [0, classes), -1 where unknown, or None.
         class_names: the names of the classes; empty where there are no labels.
         notes: one line each, what a user should know of this data.
         mirror: double the set with each image flipped left to right: index n + i is image i flipped.
@@ -64,7 +65,7 @@ class Store(WithTest):
         self.class_names, self.notes = tuple(class_names), tuple(notes)
         self.mirror, self.has_test = mirror, has_test
         _, channels, height, width = images.shape
-        self.spec = Spec(channels, height, width, levels=256, classes=len(self.class_names))
+        self.spec = Spec(channels, height, width, levels=256, classes=len(self.class_names), unlabelled=unlabelled(labels))
         self._flat = self.images.view(len(images), -1)
         self._moved: dict[torch.device, tuple[Tensor, Tensor | None]] = {}
         self._given = fingerprint

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pinxit.core.errors import InputError
 from pinxit.core.game import Batch
+from pinxit.core.labels import unlabelled
 from pinxit.core.spec import Spec
 from pinxit.data.decode import BadImage, Form, decode, quiet
 from pinxit.data.filelist import Files, Reader
@@ -32,7 +33,7 @@ class Stream(WithTest):
         files: the images.
         form: what each becomes.
         kept: (n,) int64, which of `files` are samples, in order.
-        labels: (n,) int64 or None.
+        labels: (n,) int64, -1 where unknown, or None.
         class_names, notes, mirror, has_test, fingerprint: as in `Store`.
         workers: processes that decode ahead in `batches`; 0 decodes in this one.
     """
@@ -55,7 +56,8 @@ class Stream(WithTest):
         self.name, self.labels, self.fingerprint = name, labels, fingerprint
         self.class_names, self.notes = tuple(class_names), tuple(notes)
         self.mirror, self.has_test, self.workers = mirror, has_test, workers
-        self.spec = Spec(form.channels, form.height, form.width, levels=256, classes=len(self.class_names))
+        classes, part = len(self.class_names), unlabelled(labels)
+        self.spec = Spec(form.channels, form.height, form.width, levels=256, classes=classes, unlabelled=part)
         self._files, self._form, self._kept, self._read = files, form, kept, Reader(files)
 
     def __len__(self) -> int:

@@ -163,7 +163,7 @@ def divide(
     size: int,
     generator: torch.Generator,
 ) -> tuple[Modes, ...]:
-    """The divisions that a data set offers: stacked digits; else classes, and cells of its features.
+    """The divisions that a data set offers: stacked digits; else classes, where all are known, and cells of its features.
 
     Args:
         data: what the sampler was trained on.
@@ -179,7 +179,8 @@ def divide(
     if isinstance(data, Stacks):
         return (_stacked(data, images_of(real.source, real.rows), generator),)
     divided = []
-    truth = labels_of(real.source, real.rows)
+    whole = not data.spec.unlabelled and not real.source.spec.unlabelled
+    truth = labels_of(real.source, real.rows) if whole else None
     if labels is not None and truth is not None and 1 < data.spec.classes <= 2 * CELLS:
         vote = Judge(features, bank, labels, data.spec.classes)
         names = data.class_names if isinstance(data, Named) else tuple(str(c) for c in range(data.spec.classes))

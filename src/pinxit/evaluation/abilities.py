@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pinxit.core.errors import InputError, near
+from pinxit.core.labels import labelled
 from pinxit.core.protocols import Conditional, HasCodes, HasLatents, Likelihood, Weighs, ZeroSum
 from pinxit.evaluation.measures import MEASURES, Measure
 from pinxit.evaluation.scores import Score, Value
@@ -81,7 +82,7 @@ def match(subject: Subject, judge: Judge) -> list[Score]:
     from pinxit.metrics.conditioning import match_auc
 
     start = time.perf_counter()
-    batch = judge.reference.batch(judge.reference_rows[:5000])
+    batch = judge.reference.batch(labelled(judge.reference, judge.reference_rows)[:5000])
     assert batch.labels is not None
     found = match_auc(subject.model.match, batch.images, batch.labels, judge.spec.classes)
     of = f"images of {judge.reference.name} with right and wrong classes"

@@ -11,6 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from pinxit.core.errors import InputError
+from pinxit.core.labels import labelled
 from pinxit.core.protocols import Data, Splits
 from pinxit.core.rng import seed_of
 from pinxit.metrics.classifier import Part
@@ -77,7 +78,7 @@ def assignment_error(
 
     Args:
         infer: maps images (n, c, h, w) in [-1, 1] to codes (n,), whole numbers: the argmax of InfoGAN's Q.
-        data: labelled images; without a test split, a random half is kept for the error.
+        data: labelled images, those of unknown class are left out; without a test split, a random half is kept for the error.
         n_codes: number of codes; by default the number of classes.
         n_fit: training images to fit on, chosen at random; by default all.
         seed: of that choice, and of the half.
@@ -90,8 +91,9 @@ def assignment_error(
         raise InputError(f"{data.name} has {classes} classes: codes are matched with labels of at least 2")
     test = data.test() if isinstance(data, Splits) else None
     rows = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed_of("assignment", seed)))
-    half = len(data) // 2
-    kept = Part(data, rows[half:]) if test is None else Part(test, torch.arange(len(test)))
+    rows = labelled(data, rows)
+    half = len(rows) // 2
+    kept = Part(data, rows[half:]) if test is None else Part(test, labelled(test))
     fit = Part(data, (rows[:half] if test is None else rows)[:n_fit])
     n_codes = n_codes or classes
     table, held = (_table(*_read(infer, part), n_codes, classes) for part in (fit, kept))

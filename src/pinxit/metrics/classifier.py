@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from pinxit.core import files
 from pinxit.core.errors import InputError, RunError
+from pinxit.core.labels import labelled
 from pinxit.core.protocols import Conditional, Data, Splits
 from pinxit.core.rng import Order, seed_of, seeded
 from pinxit.core.spec import Spec
@@ -105,8 +106,8 @@ def lenet(
     The result is a function of (data, protocol, seed), up to the rounding of another machine or number of threads.
 
     Args:
-        data: labelled images of at least 16 pixels a side; accuracy is measured on its test split, or where it has none on a
-            seventh of it that is kept from training.
+        data: labelled images of at least 16 pixels a side, those of unknown class are left out; accuracy is measured on its
+            test split, or where it has none on a seventh of it that is kept from training.
         protocol: by default `judge_protocol`.
         seed: of the weights, the order of the images and the dropout.
         cache: read and write `classifiers` in `pinxit.data.catalogue.folder()`, else in ~/.cache/pinxit.
@@ -117,12 +118,12 @@ def lenet(
     """
     _check(data)
     test = data.test() if isinstance(data, Splits) else None
-    everything = torch.arange(len(data))
-    if test is not None:
-        rows, held, kind = everything, Part(test, torch.arange(len(test))), "test split"
+    if test is not None and len(apart := labelled(test)):
+        rows, held, kind = labelled(data), Part(test, apart), "test split"
     else:
         order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed_of("held out", data.fingerprint)))
-        cut = max(1, len(data) // 7)
+        order = labelled(data, order)
+        cut = max(1, len(order) // 7)
         rows, held, kind = order[cut:].sort().values, Part(data, order[:cut].sort().values), "held out"
     protocol = protocol or judge_protocol(len(rows))
     return _obtain(Part(data, rows), held, kind, None, protocol, seed, cache, progress)
@@ -194,11 +195,11 @@ def train_on_synthetic(
     _check(data)
     began = time.perf_counter()
     test = data.test() if isinstance(data, Splits) else None
-    if test is None:
-        raise InputError(f"{data.name} has no test split: training on synthetic images is judged on real ones kept apart")
+    if test is None or not len(apart := labelled(test)):
+        raise InputError(f"{data.name} has no test split with classes: training on synthetic images is judged on real ones")
     if n < 24:
         raise InputError(f"`n` is {n}: at least 24 generated images are needed, of which a twelfth chooses the epoch")
-    real_test = Part(test, torch.arange(len(test)))
+    real_test = Part(test, apart)
     generator = torch.Generator().manual_seed(seed_of("synthetic", seed))
     images, labels = _generate(sampler, data, n, generator)
     held = n // 12
@@ -212,15 +213,16 @@ def train_on_synthetic(
         network = _train(train, choose, protocol, seed, progress)
         scores.append((_accuracy(network, real_test), _accuracy(network, choose)))
     (tstr, tsts), (control, _) = scores
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed_of("real part", seed)))[:n]
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed_of("real part", seed)))
+    order = labelled(data, order)[:n]
     cut = len(order) // 12
     train, choose = Part(data, order[cut:]), Part(data, order[:cut])
     real = _obtain(train, real_test, "test split", choose, protocol, seed, cache, progress)
     trts = _accuracy(real.network, Part(synthetic, torch.arange(n)))
     about = f"{n - held} generated + {held} to choose the epoch, labels as in the data, 8-bit; {protocol}; seed {seed}; "
-    about += f"ceiling: {len(order) - cut} real + {cut}; tested on {len(test)} real"
+    about += f"ceiling: {len(order) - cut} real + {cut}; tested on {len(real_test)} real"
     seconds = time.perf_counter() - began
-    return Transfer(tstr, trts, tsts, real.accuracy, control, len(test), n, held, about, seconds)
+    return Transfer(tstr, trts, tsts, real.accuracy, control, len(real_test), n, held, about, seconds)
 
 
 @dataclass(frozen=True)
@@ -354,7 +356,8 @@ def _read(path: Path, spec: Spec, protocol: Protocol) -> Classifier | None:
 
 def _generate(sampler: Conditional, data: Data, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """`n` images as uint8, as a file would hold them, and their labels, drawn from those of the data."""
-    drawn = torch.randint(len(data), (n,), generator=generator)
+    rows = labelled(data)
+    drawn = rows[torch.randint(len(rows), (n,), generator=generator)]
     labels = torch.cat([y for _, y in Part(data, drawn).in_order()])
     pixels = []
     with torch.no_grad():
@@ -374,8 +377,8 @@ def _check(data: Data) -> None:
         raise InputError(f"{data.name} has {got}: a classifier needs images of at least {LEAST} pixels a side")
     if spec.classes < 2:
         raise InputError(f"{data.name} has {spec.classes} classes: a classifier needs labels of at least 2")
-    if len(data) < LEAST:
-        raise InputError(f"{data.name} has {len(data)} images: a classifier needs at least {LEAST}")
+    if (known := len(labelled(data))) < LEAST:
+        raise InputError(f"{data.name} has {known} images of known class: a classifier needs at least {LEAST}")
 
 
 def _hash(network: nn.Module) -> str:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from pinxit.core import bits
 from pinxit.core.errors import InputError
+from pinxit.core.labels import labelled
 from pinxit.core.protocols import ConditionalBound, ConditionalLikelihood, Data, Likelihood, Splits, Weighs
 from pinxit.core.rng import seed_of, seeded
 from pinxit.metrics.estimates import Estimate, Protocol, as_row, comparable, estimated
@@ -81,7 +82,7 @@ def importance_weighted(
     """-L_k of images, for k and every number in `at` from the same samples; each image is encoded once a chunk.
 
     Args:
-        model: in eval mode; where it conditions on labels, the data's are given.
+        model: in eval mode; where it conditions on labels, the data's are given, and images without one are left out.
         data: as it is trained on; bits are drawn once an image.
         k: samples an image.
         at: smaller numbers of samples; 1 is an ELBO of one sample.
@@ -250,13 +251,15 @@ class _Chosen:
                 f"the model was built for {model.spec}, the data {data.name} has {data.spec}: take the data it was trained on"
             )
         self.conditional = isinstance(model, (ConditionalBound, ConditionalLikelihood))
-        if self.conditional and not data.spec.classes:
+        rows = labelled(data) if self.conditional else torch.arange(len(data))
+        if not len(rows):
             raise InputError(f"{type(model).__name__} needs labels, {data.name} has none")
         generator = torch.Generator().manual_seed(seed_of("images", seed))
-        whole = n == 0 or n >= len(data)
-        self.indices = torch.arange(len(data)) if whole else torch.randperm(len(data), generator=generator)[:n].sort().values
+        whole = n == 0 or n >= len(rows)
+        self.indices = rows if whole else rows[torch.randperm(len(rows), generator=generator)[:n]].sort().values
         self.data, self.seed, self.device = data, seed, model.device
         self.images = "all" if whole else f"chosen by seed {seed}"
+        self.images += " of known class" if len(rows) < len(data) else ""
 
     def batches(
         self, size: int, target: Callable[[Tensor, torch.Generator], Tensor] | None = None

@@ -83,8 +83,12 @@ class AbstractPixelModel(AbstractGame):
             labels: classes (n,) int64 of a conditional model, and of no other.
             generator: of the bits.
         """
-        x = bits.binarised(x, self.how, generator)
+        x = self.target(x, generator)
         return self.output.log_prob(x, self.network(x, self.told(labels, len(x))))
+
+    def target(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """What is scored and completed: the images, or their bits as -1 and 1, drawn as `binarise` or the data says."""
+        return bits.binarised(x, self.how, generator)
 
     def told(self, labels: Tensor | None, n: int) -> Tensor | None:
         """The labels of `n` images, or InputError where the model needs some or can't use any."""
@@ -148,7 +152,7 @@ class AbstractPixelModel(AbstractGame):
             engine: how they are painted.
             progress: called with (done, total).
         """
-        x = bits.binarised(x, self.how, generator)
+        x = self.target(x, generator)
         labels = self.told(labels, len(x))
         return paint(self.network, self.output, x, known, labels=labels, generator=generator, engine=engine, progress=progress)
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from pinxit.core.errors import InputError
 from pinxit.core.gan_config import GANConfig
+from pinxit.core.labels import UNKNOWN
 from pinxit.core.spec import Spec
 from pinxit.nn import backbones
 from pinxit.nn.activations import LeakyReLU
@@ -27,11 +28,14 @@ from pinxit.nn.norms import has_batch_statistics, norm
 Pair = tuple[Tensor, Tensor]
 
 
-def refuse_unlabelled(spec: Spec, who: str) -> None:
-    """Raise InputError if the data has no classes to tell the system `who`."""
+def refuse_unlabelled(spec: Spec, who: str, *, unknown: bool = False) -> None:
+    """Raise InputError if the data has no classes to tell the system `who`, or, without a class `unknown`, not of every image."""
     if spec.classes < 2:
         how = "put the images of each class into a sub-folder of its own, or give a .npz with images and labels"
         raise InputError(f"{who} needs labels of at least 2 classes, this data has {spec.classes or 'none'}: {how}")
+    if spec.unlabelled and not unknown:
+        fix = "leave the others out, or take cvae, or cgan with `form` two-term"
+        raise InputError(f"{who} needs the class of every image, this data has it of some: {fix}")
 
 
 def checked(labels: Int[Tensor, " n"], classes: int) -> Int[Tensor, " n"]:
@@ -61,8 +65,14 @@ def mismatched(labels: Int[Tensor, " n"], classes: int) -> Int[Tensor, " n"]:
     return (labels + torch.randint(1, classes, labels.shape, device=labels.device)) % classes
 
 
+def named(labels: Int[Tensor, " n"], unknown: int) -> Int[Tensor, " n"]:
+    """`labels`, those that are not known replaced by the class `unknown`."""
+    return labels.masked_fill(labels == UNKNOWN, unknown)
+
+
 def drop_labels(labels: Int[Tensor, " n"], share: float, unknown: int) -> Int[Tensor, " n"]:
-    """Each label replaced by the class `unknown` with probability `share`."""
+    """Each label replaced by the class `unknown` with probability `share`, and where it is not known."""
+    labels = named(labels, unknown)
     return torch.where(torch.rand(labels.shape, device=labels.device) < share, unknown, labels) if share else labels
 
 

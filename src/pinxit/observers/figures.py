@@ -14,6 +14,7 @@ from pinxit.core.clock import Clock
 from pinxit.core.rng import seed_of, seeded
 from pinxit.observers.ending import AbstractEnding
 from pinxit.observers.pictures import held_out
+from pinxit.observers.samples import some_of
 from pinxit.observers.timing import seconds
 
 if TYPE_CHECKING:
@@ -39,9 +40,11 @@ class Figures(AbstractEnding):
         kinds = (protocols.Bound, protocols.ConditionalBound, protocols.Likelihood)
         if not isinstance(game, kinds):
             return []
-        data, split = held_out(self.data)
-        order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed_of("real", self.seed)))
-        batch = data.batch(order[:MOST])
+        told = isinstance(game, (protocols.ConditionalBound, protocols.ConditionalLikelihood))
+        data, split = held_out(self.data, told=told)
+        batch = some_of(data, MOST, self.seed, told=told)
+        if not len(batch):
+            return []
         which = f"{len(batch):,} images of the {split} split of {data.name}"
         which += ", chosen by the seed" if len(batch) < len(data) else ""
         protocol = f"{which}; averaged weights; seed {self.seed}"

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 import torch
 
 from pinxit import viz
-from pinxit.core import files, protocols
+from pinxit.core import bits, files, protocols
 from pinxit.core.clock import Clock
+from pinxit.core.labels import labelled
 from pinxit.core.rng import seed_of, seeded
 from pinxit.observers.ending import AbstractEnding
-from pinxit.observers.samples import shown, some
+from pinxit.observers.samples import shown, some_of
 from pinxit.viz.classes import category_grid, class_grid, traversals
 from pinxit.viz.directions import noise_decoded
 
 if TYPE_CHECKING:
     from PIL import Image
+    from torch import Tensor
 
     from pinxit.core.game import AbstractGame
     from pinxit.core.protocols import Data
@@ -36,9 +38,8 @@ class Pictures(AbstractEnding):
             return
         with torch.no_grad(), seeded(seed_of("pictures", self.seed)):
             if isinstance(game, protocols.Reconstructs):
-                x = some(held_out(self.data)[0], SHOWN, self.seed)
-                x_hat = game.reconstruct(x.to(game.device))
-                self.keep("reconstructions", viz.pairs(x, shown(x_hat).cpu()))
+                x, labels = self.shown_to(game, held_out(self.data, told=isinstance(game, protocols.EncodesGiven))[0], SHOWN)
+                self.keep("reconstructions", viz.pairs(x.cpu(), shown(game.reconstruct(x, labels)).cpu()))
             if isinstance(game, protocols.HasLatents):
                 generator = torch.Generator().manual_seed(seed_of("interpolation", self.seed))
                 self.keep("interpolation", viz.interpolation(game, generator=generator))
@@ -49,7 +50,7 @@ class Pictures(AbstractEnding):
                 and isinstance(game, protocols.Decodes)
                 and not isinstance(game, protocols.Samples)
             ):
-                x = some(self.data, MEASURED, self.seed).to(game.device)
+                x, _ = self.shown_to(game, self.data, MEASURED)
                 self.keep("noise", noise_decoded({type(game).__name__: game}, x, seed=self.seed))
             if isinstance(game, protocols.Conditional) and self.data.spec.classes:
                 self.keep("classes", class_grid(game, range(min(self.data.spec.classes, CLASSES)), seed=self.seed))
@@ -59,21 +60,36 @@ class Pictures(AbstractEnding):
                     self.keep("traversals", traversals(game, seed=self.seed))
 
     def draw_manifold(self, game: AbstractGame) -> None:
-        """The plane of the two latents that the data moves most."""
+        """The plane of the two latents that the data moves most, of each class where the model is told it."""
         assert isinstance(game, protocols.HasLatents)
         assert isinstance(game, protocols.Encodes)
-        codes = game.encode(some(self.data, MEASURED, self.seed).to(game.device))
+        x, labels = self.shown_to(game, self.data, MEASURED)
+        codes = game.encode(x, labels)
+        told = isinstance(game, protocols.EncodesGiven)
+        if told:
+            # What the class moves is its own prior.
+            codes = (codes - game.placed(codes.new_zeros(len(codes), game.free()), labels))[:, : game.free()]
         if codes.shape[1] < 2:
             return
         first, second = codes.float().var(dim=0, correction=0).argsort(descending=True, stable=True)[:2].sort().values.tolist()
-        self.keep("manifold", viz.manifold(game, dims=(first, second)))
+        if told:
+            classes = range(min(self.data.spec.classes, CLASSES))
+            self.keep("manifold", viz.manifolds(game, classes, dims=(first, second)))
+        else:
+            self.keep("manifold", viz.manifold(game, dims=(first, second)))
+
+    def shown_to(self, game: AbstractGame, data: Data, n: int) -> tuple[Tensor, Tensor | None]:
+        """At most `n` samples of `data`, chosen by the seed, as the model was trained on them, and their classes."""
+        batch = some_of(data, n, self.seed, told=isinstance(game, protocols.EncodesGiven)).to(game.device)
+        generator = torch.Generator().manual_seed(seed_of("bits of pictures", self.seed))
+        return bits.shown_to(game, batch.images, generator), batch.labels
 
     def keep(self, name: str, picture: Image.Image) -> None:
         """Write one picture, whole."""
         files.write_with(self.run_dir / f"{name}.png", picture.save)
 
 
-def held_out(data: Data) -> tuple[Data, str]:
-    """The test split where the data has one, else the data itself; and what it is."""
+def held_out(data: Data, *, told: bool = False) -> tuple[Data, str]:
+    """The test split where the data has one, with known classes if a model is `told` them, else the data; and what it is."""
     test = data.test() if isinstance(data, protocols.Splits) else None
-    return (data, "train") if test is None else (test, "test")
+    return (data, "train") if test is None or (told and not len(labelled(test))) else (test, "test")

@@ -11,13 +11,14 @@ import torch
 from pinxit import viz
 from pinxit.core import files, protocols
 from pinxit.core.clock import Clock
+from pinxit.core.labels import labelled
 from pinxit.core.rng import seed_of, seeded
 from pinxit.viz.timelines import Sheet, chosen, sheets, short
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pinxit.core.game import AbstractGame
+    from pinxit.core.game import AbstractGame, Batch
     from pinxit.core.protocols import Data
     from pinxit.core.spec import Spec
 
@@ -90,8 +91,13 @@ def drawable(spec: Spec) -> bool:
 
 def some(data: Data, n: int, seed: int) -> Tensor:
     """At most `n` real samples, (m, c, h, w), chosen by `seed`."""
+    return some_of(data, n, seed).images
+
+
+def some_of(data: Data, n: int, seed: int, *, told: bool = False) -> Batch:
+    """The same with their classes, of images whose class is known where a model is `told` it."""
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed_of("real", seed)))
-    return data.batch(order[:n]).images
+    return data.batch((labelled(data, order) if told else order)[:n])
 
 
 def shown(x: Tensor) -> Tensor:

@@ -104,7 +104,7 @@ class Autoencoder(AbstractGame):
         kind = "bernoulli" if self.config.loss == "cross-entropy" else "gaussian"
         return likelihood.decoder_mean(kind, out, self.spec)
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """The codes of images (n, c, h, w), (n, latent)."""
         return self.encoder(x)
 
@@ -112,7 +112,7 @@ class Autoencoder(AbstractGame):
         """The images (n, c, h, w) of codes (n, latent)."""
         return self.bounded(self.decoder(z))
 
-    def reconstruct(self, x: Tensor) -> Tensor:
+    def reconstruct(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Dec(Enc(x))."""
         return self.decode(self.encode(x))
 

@@ -17,7 +17,7 @@ of StackGAN++ (Zhang et al. 2018, equation 5), whose two parts are heads of one 
 
 Classes of generated samples are those of the batch, so of the data's frequencies; `sample(n)` draws them uniformly. With
 `label_dropout` the class is hidden from both players in that share of the pairs; the extra class "unknown" is then a model of all
-the data, at the data's frequencies, and `sample(n)` asks for it.
+the data, at the data's frequencies, and `sample(n)` asks for it. Images whose class the data does not know are of it as well.
 
 Deviations: images in [-1, 1] (tanh for the sigmoid), torch's initialisation, dropout in the discriminator only. The paper gives
 no length: `paper` has the rounds in which its rate reaches its floor, and a momentum linear over them. `small` has Adam, DCGAN's
@@ -119,10 +119,11 @@ class CGAN(AbstractGAN):
 
     def __init__(self, config: Config, spec: Spec) -> None:
         super().__init__(config, spec)
-        conditioning.refuse_unlabelled(spec, "cgan")
+        # Of an image whose class is unknown, nobody can name one that is not its own.
+        conditioning.refuse_unlabelled(spec, "cgan", unknown=config.form == "two-term" or not config.mismatch)
         if config.form == "matching" and config.mismatch == 1:
             raise InputError("`mismatch` is 1 in the matching form: no sample of the generator is judged; take less than 1")
-        self.classes = spec.classes + (config.label_dropout > 0)
+        self.classes = spec.classes + (config.label_dropout > 0 or spec.unlabelled)
         self.generator = conditioning.ConditionedGenerator(config, spec, self.classes, config.entry)
         two = config.form == "two-network"
         self.discriminator = backbones.Score(_trunk(config, spec), config) if two else _judge(config, spec, self.classes)
@@ -160,7 +161,7 @@ class CGAN(AbstractGAN):
         if self.config.label_dropout:
             labels = torch.full((n,), self.spec.classes, device=self.device)
         else:
-            labels = conditioning.draw_labels(n, self.classes, device=self.device, generator=generator)
+            labels = conditioning.draw_labels(n, self.spec.classes, device=self.device, generator=generator)
         return torch.cat((z, conditioning.one_hot(labels, self.classes)), dim=1)
 
     def latents_of(self, labels: Tensor, *, generator: torch.Generator | None = None) -> Tensor:

@@ -10,8 +10,8 @@ likelihood (equation 4), in nats per image, summed over pixels, channels and lat
     `prior` standard   p(z|y) = N(0, I), the variant of Kingma et al. 2014: the class reaches the decoder and the encoder only
 
 With `samples` k > 1 the objective is L_k of Burda et al. 2016 under the class. With `label_dropout` a share of the classes is
-replaced by the code "unknown", under which the model bounds log p(x) itself and samples without a class. `decoder` and
-`binarise` are as in the VAE.
+replaced by the code "unknown", under which the model bounds log p(x) itself and samples without a class; images whose class the
+data does not know have that code too. `decoder` and `binarise` are as in the VAE.
 
 Deviations: the paper predicts structured outputs from images, so that its x is a label map and its y an image, and it mixes in
 a path that draws z from the prior (GSNN); here y is a class, and the objective is the bound alone. The paper gives no network for
@@ -33,6 +33,7 @@ from pinxit.core.clock import Clock
 from pinxit.core.config import Config as BaseConfig
 from pinxit.core.errors import InputError
 from pinxit.core.game import AbstractGame, Batch, Loss, Player, Stage, Turn
+from pinxit.core.labels import UNKNOWN
 from pinxit.core.rng import normal, seed_of, seeded
 from pinxit.core.spec import Spec
 from pinxit.losses import likelihood, variational
@@ -88,12 +89,12 @@ class CVAE(AbstractGame):
 
     def __init__(self, config: Config, spec: Spec) -> None:
         super().__init__(config, spec)
-        conditioning.refuse_unlabelled(spec, "cvae")
+        conditioning.refuse_unlabelled(spec, "cvae", unknown=True)
         if spec.continuous and config.decoder != "gaussian":
             raise InputError(f"`decoder` {config.decoder!r} needs grey levels, this data is continuous: take gaussian")
         if config.samples > 1 and config.beta != 1:
             raise InputError(f"`samples` {config.samples} has no KL to weigh: take beta 1, or samples 1")
-        self.classes = spec.classes + (config.label_dropout > 0)
+        self.classes = spec.classes + (config.label_dropout > 0 or spec.unlabelled)
         self.encoder, self.decoder = coders(
             spec, network=config.network, codes=2 * config.latent, latent=config.latent, hidden=config.hidden,
             width=config.width, activation=config.activation, extra=self.classes,
@@ -162,12 +163,13 @@ class CVAE(AbstractGame):
         return bits.binarised(x, bits.drawing(self.spec, otherwise), generator)
 
     def known(self, n: int, labels: Tensor | None) -> Tensor:
-        """`labels`, or n times "unknown" where there are none; raises InputError where the model has not learned that code."""
-        if labels is not None:
-            return conditioning.checked(labels, self.classes).to(self.device)
-        if self.classes == self.spec.classes:
-            raise InputError("this cvae was trained without `label_dropout`: it needs the class of every image")
-        return torch.full((n,), self.spec.classes, device=self.device)
+        """`labels`, "unknown" where there is none; raises InputError where the model has not learned that code."""
+        labels = torch.full((n,), UNKNOWN) if labels is None else labels
+        if self.classes > self.spec.classes:
+            labels = conditioning.named(labels, self.spec.classes)
+        elif bool((labels == UNKNOWN).any()):
+            raise InputError("without `label_dropout` this cvae needs the class of every image: give labels, or train with it")
+        return conditioning.checked(labels, self.classes).to(self.device)
 
     def code(self, labels: Tensor) -> Tensor:
         """One-hot classes (n, classes), the last of them "unknown" where the model has it."""
@@ -199,14 +201,30 @@ class CVAE(AbstractGame):
         if self.config.label_dropout:
             labels = self.known(n, None)
         else:
-            labels = conditioning.draw_labels(n, self.classes, device=self.device, generator=generator)
+            labels = conditioning.draw_labels(n, self.spec.classes, device=self.device, generator=generator)
         return self.latents_of(labels, generator=generator)
 
     def latents_of(self, labels: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """The same of given classes, one a label; the noise of a generator's state is the same whatever the labels."""
-        mu, logvar = self.prior(labels)
-        z = variational.reparameterise(mu, logvar, normal(*mu.shape, device=self.device, generator=generator))
-        return torch.cat((z, self.code(labels)), dim=1)
+        return self.placed(normal(len(labels), self.config.latent, device=self.device, generator=generator), labels)
+
+    def placed(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(z, y) of noise (n, latent) ~ N(0, I): z = mu_p(y) + e^(v_p(y)/2) noise."""
+        labels = self.known(len(noise), labels)
+        return torch.cat((variational.reparameterise(*self.prior(labels), noise), self.code(labels)), dim=1)
+
+    def free(self) -> int:
+        """The numbers of z."""
+        return self.config.latent
+
+    def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(z, y) of `target`s (n, c, h, w): the mean of q(z|x, y) beside the class, (n, latent + classes)."""
+        labels = self.known(len(x), labels)
+        return torch.cat((self.posterior(x, labels)[0], self.code(labels)), dim=1)
+
+    def reconstruct(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """x_hat: the decoded posterior mean, given the class."""
+        return self.decode(self.encode(x, labels))
 
     def decode(self, z: Tensor) -> Tensor:
         """The mean of p(x|z, y), (n, c, h, w), of (z, y) side by side."""

@@ -186,15 +186,15 @@ class VAE(AbstractGame):
         """A draw of p(x|z), (n, c, h, w): bits for bernoulli, grey levels for logistic."""
         return likelihood.decoder_draw(self.config.decoder, self.decoder(z), self.log_scale, self.spec, generator)
 
-    def encode(self, x: Tensor) -> Tensor:
-        """The posterior mean of images (n, c, h, w), (n, latent)."""
+    def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The posterior mean of `target`s (n, c, h, w), (n, latent)."""
         return self.posterior(x)[0]
 
     def decode(self, z: Tensor) -> Tensor:
         """The mean of p(x|z), (n, c, h, w), in [-1, 1] for images."""
         return likelihood.decoder_mean(self.config.decoder, self.decoder(z), self.spec)
 
-    def reconstruct(self, x: Tensor) -> Tensor:
+    def reconstruct(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """x_hat: the decoded posterior mean."""
         return self.decode(self.encode(x))
 

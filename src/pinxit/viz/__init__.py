@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pinxit.viz.grids import grid
     from pinxit.viz.reports import report
     from pinxit.viz.timelines import animate, strip
-    from pinxit.viz.walks import interpolation, manifold
+    from pinxit.viz.walks import interpolation, manifold, manifolds
 
 _HOMES = {
     "animate": "timelines",
@@ -22,13 +22,14 @@ _HOMES = {
     "grid": "grids",
     "interpolation": "walks",
     "manifold": "walks",
+    "manifolds": "walks",
     "pairs": "comparisons",
     "real_beside_fake": "comparisons",
     "report": "reports",
     "strip": "timelines",
 }
 
-__all__ = ["animate", "curves", "grid", "interpolation", "manifold", "pairs", "real_beside_fake", "report", "strip"]
+__all__ = ["animate", "curves", "grid", "interpolation", "manifold", "manifolds", "pairs", "real_beside_fake", "report", "strip"]
 
 
 def __getattr__(name: str) -> Any:

@@ -57,6 +57,16 @@ def beside(blocks: Sequence[Image.Image], names: Sequence[str]) -> Image.Image:
     return sheet
 
 
+def stacked(sheets: Sequence[Image.Image], gap: int = 16) -> Image.Image:
+    """Sheets below each other, on clear paper."""
+    whole = Image.new("RGBA", (max(s.width for s in sheets), sum(s.height + gap for s in sheets) - gap), grids.CLEAR)
+    top = 0
+    for sheet in sheets:
+        whole.paste(sheet, (0, top))
+        top += sheet.height + gap
+    return whole
+
+
 def pairs(x: Tensor, x_hat: Tensor) -> Image.Image:
     """Inputs above their reconstructions, ten a row, every row labelled.
 

@@ -17,13 +17,23 @@ from pinxit.viz.comparisons import beside
 
 
 @torch.no_grad()
-def attribute_walk(game: Any, x: Tensor, vector: Tensor, *, name: str = "", reach: float = 1.5, steps: int = 7) -> Image.Image:
+def attribute_walk(
+    game: Any,
+    x: Tensor,
+    vector: Tensor,
+    *,
+    labels: Tensor | None = None,
+    name: str = "",
+    reach: float = 1.5,
+    steps: int = 7,
+) -> Image.Image:
     """One image a row: itself, then Dec(Enc(x) + t v) for t from -reach to reach; t = 1 is the whole difference of the means.
 
     Args:
         game: encodes and decodes, in eval mode.
         x: images (n, c, h, w) in [-1, 1].
         vector: the direction v, (d,), as `pinxit.metrics.directions` finds it.
+        labels: classes (n,) of the images, for models that are told them.
         name: what it changes, for the title.
         reach: ends of the walk.
         steps: columns, an odd number of at least 3, so that the middle is the reconstruction.
@@ -33,7 +43,7 @@ def attribute_walk(game: Any, x: Tensor, vector: Tensor, *, name: str = "", reac
     """
     if steps < 3 or steps % 2 == 0:
         raise InputError(f"`steps` is {steps}: it must be odd and at least 3")
-    codes = game.encode(x)
+    codes = game.encode(x, labels)
     if vector.shape != codes.shape[1:]:
         raise InputError(f"`vector` has shape {tuple(vector.shape)}, the codes have {codes.shape[1]} numbers")
     values = torch.linspace(-reach, reach, steps).tolist()

@@ -66,7 +66,7 @@ PICTURES = {
     "manifold": (
         "samples over a plane of two latents",
         "Latent manifold.",
-        "The two latents that the data moves most, at the quantiles of a Gaussian; all others are 0.",
+        "The two latents that the data moves most, at the quantiles of the prior, in each class where the model is told it.",
     ),
 }
 

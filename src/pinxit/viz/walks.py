@@ -11,9 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from pinxit.core.errors import InputError
-from pinxit.core.protocols import HasClassLatents
+from pinxit.core.protocols import EncodesGiven, HasClassLatents
 from pinxit.core.rng import seed_of
 from pinxit.viz import grids
+from pinxit.viz.comparisons import beside, stacked
 
 if TYPE_CHECKING:
     from pinxit.core.protocols import HasLatents
@@ -66,30 +67,48 @@ def interpolation(
 
 
 @torch.no_grad()
-def manifold(game: HasLatents, n: int = 20, dims: tuple[int, int] = (0, 1)) -> Image.Image:
+def manifold(game: HasLatents, n: int = 20, dims: tuple[int, int] = (0, 1), *, label: int | None = None) -> Image.Image:
     """The plane of two latents, at Gaussian quantiles (Kingma & Welling 2014, figure 4); other latents are 0.
 
         z = Phi^-1((i + 1/2) / n),   i = 0 .. n - 1,   the first of `dims` to the right, the second upward
 
     Args:
-        game: in eval mode, with a standard normal prior.
+        game: in eval mode, with a standard normal prior, or one that places such noise within a class (`EncodesGiven`).
         n: images a side, >= 2.
         dims: two different latents; negative ones count from the last.
+        label: the class, of a model that is told it.
 
     Raises:
-        InputError: `n` is too small or `dims` are not two latents of the model.
+        InputError: `n` is too small, `dims` are not two latents of the model, or it has no such classes.
     """
     if n < 2:
         raise InputError(f"`n` is {n}: it must be >= 2")
+    if label is not None and not isinstance(game, EncodesGiven):
+        raise InputError(f"`label` is {label}: {type(game).__name__} is told no class, leave it out")
     like = game.latents(1, generator=torch.Generator().manual_seed(0))
-    d = like.shape[1]
+    d = game.free() if isinstance(game, EncodesGiven) else like.shape[1]
     if not all(-d <= k < d for k in dims) or dims[0] % d == dims[1] % d:
         raise InputError(f"`dims` is {dims}: it must name two different latents of the {d} of this model")
     quantiles = torch.special.ndtri((torch.arange(n, dtype=torch.float64) + 0.5) / n).to(like)
     z = like.new_zeros(n, n, d)  # row, column, latent
     z[..., dims[0]] = quantiles
     z[..., dims[1]] = quantiles.flip(0)[:, None]
-    return grids.grid(_decode(game, z.flatten(0, 1)), columns=n, pad=0)
+    z = z.flatten(0, 1)
+    if isinstance(game, EncodesGiven):
+        z = game.placed(z, None if label is None else torch.full((n * n,), label))
+    return grids.grid(_decode(game, z), columns=n, pad=0)
+
+
+def manifolds(game: HasLatents, classes: Sequence[int], n: int = 6, dims: tuple[int, int] = (0, 1)) -> Image.Image:
+    """The `manifold` of each class below its number, five a row; raises InputError as there, or without classes."""
+    if not classes:
+        raise InputError("`classes` is empty: name at least one")
+    planes = [manifold(game, n, dims, label=label) for label in classes]
+    rows = [
+        beside(planes[start : start + 5], [f"class {label}" for label in classes[start : start + 5]])
+        for start in range(0, len(planes), 5)
+    ]
+    return stacked(rows)
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:

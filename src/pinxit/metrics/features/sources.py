@@ -155,8 +155,8 @@ def as_bits(x: Tensor, spec: Spec, *position: int | str) -> Tensor:
     """
     if not spec.binarised:
         return x
-    how = "threshold" if spec.binarised == "threshold" else "dynamic"
-    return bits.binarised(x.float().cpu().clamp(-1, 1), how, torch.Generator().manual_seed(seed_of("bits", *position)))
+    generator = torch.Generator().manual_seed(seed_of("bits", *position))
+    return bits.binarised(x.float().cpu().clamp(-1, 1), bits.rule(spec), generator)
 
 
 class SampleSource:
