@@ -165,3 +165,10 @@ def test_options_and_settings_have_help():
 )
 def test_value_of(argv, value):
     assert parse.value_of("--config", argv) == value
+
+
+def test_an_option_that_is_there_twice_is_refused_as_the_first_would_be_lost():
+    for argv in (["--lr", "1", "--lr", "2"], ["--lr=1", "--lr", "2"]):
+        with pytest.raises(InputError, match="`--lr` is given twice: give it once"):
+            parse.check_flags(argv, [parse.Group("toy", Toy)], "prog")
+    parse.check_flags(["--lr", "-1"], [parse.Group("toy", Toy)], "prog")

@@ -92,14 +92,17 @@ def flags(model: type[Config], prefix: str = "") -> Iterator[str]:
 
 
 def check_flags(argv: Sequence[str], groups: Sequence[Group], prog: str) -> None:
-    """Refuse a flag that no group has, naming the near one."""
-    known = [*_HELP, *(flag for group in groups for flag in flags(group.model))]
+    """Refuse a flag that no group has, naming the near one; and one that is there twice, the first of which would be lost."""
+    known, seen = [*_HELP, *(flag for group in groups for flag in flags(group.model))], set[str]()
     for word in argv:
         flag = word.partition("=")[0].replace("_", "-")
         if word.startswith("-") and len(word) > 1 and not _NUMBER.match(word) and flag not in known:
             match = difflib.get_close_matches(flag, known, n=1)
             fix = f"did you mean `{match[0]}`?" if match else f"see {prog} --help"
             raise InputError(f"unknown option `{word.partition('=')[0]}` of {prog}: {fix}")
+        if flag in known and flag in seen:
+            raise InputError(f"`{flag}` is given twice: give it once, with all its values behind it")
+        seen.add(flag)
 
 
 def value_of(flag: str, argv: Sequence[str]) -> str | None:
