@@ -167,8 +167,8 @@ def test_value_of(argv, value):
     assert parse.value_of("--config", argv) == value
 
 
-def test_an_option_that_is_there_twice_is_refused_as_the_first_would_be_lost():
-    for argv in (["--lr", "1", "--lr", "2"], ["--lr=1", "--lr", "2"]):
-        with pytest.raises(InputError, match="`--lr` is given twice: give it once"):
+def test_a_list_that_is_there_twice_is_refused_as_the_first_would_be_lost():
+    for argv in (["--widths", "1", "--widths", "2"], ["--widths=1", "--widths", "2"]):
+        with pytest.raises(InputError, match="`--widths` is given twice: give it once, with all its values behind it"):
             parse.check_flags(argv, [parse.Group("toy", Toy)], "prog")
-    parse.check_flags(["--lr", "-1"], [parse.Group("toy", Toy)], "prog")
+    parse.check_flags(["--lr", "1", "--lr", "2", "--widths", "1"], [parse.Group("toy", Toy)], "prog")

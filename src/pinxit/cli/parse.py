@@ -12,7 +12,7 @@ import difflib
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin
 
 import tyro
 from pydantic.fields import FieldInfo
@@ -84,23 +84,25 @@ def flags(model: type[Config], prefix: str = "") -> Iterator[str]:
         if (nested := _nested(field)) is not None:
             yield from flags(nested, f"{prefix}{dashed}.")
         elif tyro.conf.Positional not in field.metadata:
-            yield f"--{prefix}{dashed}"
+            yield from _names(f"{prefix}{dashed}", field)
             if field.annotation is bool:
                 yield f"--{prefix}no-{dashed}"
-            for extra in field.metadata:
-                yield from getattr(extra, "aliases", None) or ()
 
 
 def check_flags(argv: Sequence[str], groups: Sequence[Group], prog: str) -> None:
-    """Refuse a flag that no group has, naming the near one; and one that is there twice, the first of which would be lost."""
-    known, seen = [*_HELP, *(flag for group in groups for flag in flags(group.model))], set[str]()
+    """Refuse a flag that no group has, naming the near one; and a list that is given twice, for the first would be lost."""
+    known = [*_HELP, *(flag for group in groups for flag in flags(group.model))]
+    lists = {
+        flag for g in groups for name, field in g.model.model_fields.items() if _is_list(field) for flag in _names(name, field)
+    }
+    seen: set[str] = set()
     for word in argv:
         flag = word.partition("=")[0].replace("_", "-")
         if word.startswith("-") and len(word) > 1 and not _NUMBER.match(word) and flag not in known:
             match = difflib.get_close_matches(flag, known, n=1)
             fix = f"did you mean `{match[0]}`?" if match else f"see {prog} --help"
             raise InputError(f"unknown option `{word.partition('=')[0]}` of {prog}: {fix}")
-        if flag in known and flag in seen:
+        if flag in lists and flag in seen:
             raise InputError(f"`{flag}` is given twice: give it once, with all its values behind it")
         seen.add(flag)
 
@@ -136,6 +138,18 @@ def _mirror(model: type[Config], values: Mapping[str, Any], prefix: str = "") ->
 def _helped(kind: type, text: str | None) -> Any:
     """`kind` with its help said: tyro would read the source of the module that made it, in search of a comment."""
     return Annotated[kind, tyro.conf.arg(help=text)]
+
+
+def _names(name: str, field: FieldInfo) -> Iterator[str]:
+    """The flags that say one field."""
+    yield f"--{name.replace('_', '-')}"
+    for extra in field.metadata:
+        yield from getattr(extra, "aliases", None) or ()
+
+
+def _is_list(field: FieldInfo) -> bool:
+    """Whether the field takes any number of values."""
+    return get_origin(field.annotation) is tuple and get_args(field.annotation)[-1] is Ellipsis
 
 
 def _nested(field: FieldInfo) -> type[Config] | None:
