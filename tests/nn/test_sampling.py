@@ -398,19 +398,32 @@ def test_progress_counts_up_to_all_pixels(engine):
 
 
 def test_the_plan():
-    network = case("grey")[0]
+    """By architecture (slope 2, none, or 15 of 28 columns), device and batch."""
+    network, steep, recurrent = case("grey")[0], gated(1, 1, layers=13), plain(1, 1)
+    assert (network.slope, steep.slope) == (2, 15)
+    recurrent.slope = recurrent.up = None
     cpu, other = torch.device("cpu"), torch.device("cuda")
-    assert plan(network, "auto", cpu, 28) == "wavefront"
-    assert plan(network, "auto", cpu, 2) == "cached"
-    assert plan(network, "auto", other, 28) == "fixed-point"
-    assert plan(network, "naive", cpu, 28) == "naive"
-    network = plain(1, 1)
-    network.slope = None
-    assert plan(network, "auto", cpu, 28) == "cached"
+    for batch in (1, 2, 3, 64):
+        few = batch <= 2
+        assert plan(network, "auto", cpu, 28, batch) == "wavefront"
+        assert plan(network, "auto", cpu, 2, batch) == ("fixed-point" if few else "cached")
+        assert plan(steep, "auto", cpu, 28, batch) == ("fixed-point" if few else "wavefront")
+        assert plan(steep, "auto", cpu, 31, batch) == "wavefront"
+        assert plan(recurrent, "auto", cpu, 28, batch) == "cached"
+        assert plan(network, "auto", other, 28, batch) == "fixed-point"
+        assert plan(network, "naive", cpu, 28, batch) == "naive"
     with pytest.raises(InputError, match="whole row"):
-        plan(network, "wavefront", cpu, 28)
+        plan(recurrent, "wavefront", cpu, 28, 1)
     with pytest.raises(InputError, match="did you mean `wavefront`"):
-        plan(network, "wave-front", cpu, 28)
+        plan(network, "wave-front", cpu, 28, 1)
+
+
+def test_the_batch_is_what_the_plan_is_told(monkeypatch):
+    told = []
+    monkeypatch.setattr(sampling, "plan", lambda *args: told.append(args[-2:]) or "cached")
+    network, out, x, _ = case("grey")
+    paint(network, out, x[:3])
+    assert told == [(4, 3)]
 
 
 def test_masks_of_another_form_are_refused():
