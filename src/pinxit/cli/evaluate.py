@@ -136,6 +136,7 @@ def _of_run(folder: Path, name: str, judge: Judge, seed: int) -> Subject:
     from dataclasses import replace
 
     from pinxit import data
+    from pinxit.core.averaging import published
     from pinxit.evaluation import judge as judging
     from pinxit.training import from_pretrained
 
@@ -155,7 +156,7 @@ def _of_run(folder: Path, name: str, judge: Judge, seed: int) -> Subject:
         "trained on": trained_on,
         "training seed": about.get("seed"),
         "sampling seed": seed,
-        "weights": "averaged",
+        "weights": published(folder),
         "health": _health(folder),
     }
     subject = judging.of_model(model, name, judge.n, judge.spec, seed=seed, **known)

@@ -28,6 +28,15 @@ class ConditionalLikelihood(Protocol):
 
 
 @runtime_checkable
+class Scores(Protocol):
+    """Makes of images what it scores: itself where it models them as they are, else their bits."""
+
+    def target(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """What is scored of images (n, c, h, w); scored again it stays what it is."""
+        ...
+
+
+@runtime_checkable
 class Bound(Protocol):
     """Has a lower bound of the likelihood."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from pinxit.core.likelihoods import Bound, ConditionalBound, ConditionalLikelihood, Likelihood, Weighs
+from pinxit.core.likelihoods import Bound, ConditionalBound, ConditionalLikelihood, Likelihood, Scores, Weighs
 from pinxit.core.spec import Spec
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bound", "Completes", "Conditional", "ConditionalBound", "ConditionalLikelihood", "Data", "Decodes", "Encodes",
-    "HasCodes", "HasLatents", "Likelihood", "Matches", "Observer", "Reconstructs", "Samples", "Splits", "Weighs",
+    "HasCodes", "HasLatents", "Likelihood", "Matches", "Observer", "Reconstructs", "Samples", "Scores", "Splits", "Weighs",
 ]  # fmt: skip
 
 

@@ -75,6 +75,10 @@ class AbstractPixelModel(AbstractGame):
         nll = -self.log_prob(batch.images, batch.labels if self.config.conditional else None).mean()
         return Loss(nll, {"nll": nll, "bits_per_dim": nll / (self.spec.dim * math.log(2))})
 
+    def target(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """What is scored of images (n, c, h, w) in [-1, 1]: themselves, or their bits, drawn as `binarise` or the data says."""
+        return bits.binarised(x, self.how, generator)
+
     def log_prob(self, x: Tensor, labels: Tensor | None = None, *, generator: torch.Generator | None = None) -> Tensor:
         """log p(x), or log p(x|y), in nats per image, (n,).
 
@@ -83,7 +87,7 @@ class AbstractPixelModel(AbstractGame):
             labels: classes (n,) int64 of a conditional model, and of no other.
             generator: of the bits.
         """
-        x = bits.binarised(x, self.how, generator)
+        x = self.target(x, generator)
         return self.output.log_prob(x, self.network(x, self.told(labels, len(x))))
 
     def told(self, labels: Tensor | None, n: int) -> Tensor | None:
@@ -148,7 +152,7 @@ class AbstractPixelModel(AbstractGame):
             engine: how they are painted.
             progress: called with (done, total).
         """
-        x = bits.binarised(x, self.how, generator)
+        x = self.target(x, generator)
         labels = self.told(labels, len(x))
         return paint(self.network, self.output, x, known, labels=labels, generator=generator, engine=engine, progress=progress)
 

@@ -143,8 +143,8 @@ def plan(network: Network, engine: str, device: torch.device, width: int, batch:
         plain, s = 4     0.17  0.12                                   0.48  0.14     2.2   0.30
         gated, s = 9     0.64  0.49     0.60  0.52     0.90  0.40     1.46  0.53    17.7   0.93
         gated, s = 21    0.80  1.02     1.38  1.72     2.05  1.44     3.62  1.61
-        row, s = 4       1.10  0.17                                   2.97  0.23
-        diagonal         1.07  0.48                                   1.71  0.34
+        row, s = 4       1.10  0.17                                   2.97  0.23    14.0   0.29
+        diagonal         1.07  0.48                                   1.71  0.34    10.2   0.38
 
     A pass for each pixel takes six times the fixed point's seconds and more.
 
