@@ -150,8 +150,7 @@ def test_the_result_does_not_depend_on_the_memory(engine):
     assert torch.equal(whole, parts)
 
 
-@pytest.mark.parametrize("engine", ["naive", "fixed-point"])
-@pytest.mark.parametrize("make", [plain, gated])
+@pytest.mark.parametrize(("make", "engine"), [(plain, "naive"), (plain, "fixed-point"), (gated, "fixed-point")])
 def test_what_passes_hold_keeps_to_the_memory(make, engine):
     """The passes of 60 images need 1.2 MB and more at once; in parts they keep to the 500 kB that are given."""
     torch.manual_seed(0)

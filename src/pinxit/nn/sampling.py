@@ -137,16 +137,17 @@ def plan(network: Network, engine: str, device: torch.device, width: int, batch:
     a CPU. On an accelerator, where the steps do, a few whole passes are faster; so they are on a CPU too for a few images and a
     network of convolutions whose wavefront takes more than half as many steps as there are pixels.
 
-    Seconds of fixed-point and of the faster incremental engine, 28 x 28 bits, one thread, presets `mnist` trained for 100 s:
+    Time of the fixed point over that of the faster incremental engine, `python -m benchmarks engines` (28 x 28 bits, one thread):
 
-        images               1              2              4              8             64
-        plain, s = 4     0.17  0.12                                   0.48  0.14     2.2   0.30
-        gated, s = 9     0.64  0.49     0.60  0.52     0.90  0.40     1.46  0.53    17.7   0.93
-        gated, s = 21    0.80  1.02     1.38  1.72     2.05  1.44     3.62  1.61
-        row, s = 4       1.10  0.17                                   2.97  0.23    14.0   0.29
-        diagonal         1.07  0.48                                   1.71  0.34    10.2   0.38
+        images              1      2      4      8     64
+        plain, s = 4      0.75   0.96   1.28    2.2   10.5
+        gated, s = 9      0.35   1.04   1.35    2.5   12
+        gated, s = 21     0.52   0.52   0.69    1.1    4.4
+        row, s = 4         3.6    4.2    4.8    6.4   19
+        diagonal           1.6    1.5    1.9    2.1   10.6
 
-    A pass for each pixel takes six times the fixed point's seconds and more.
+    The better a model, the more passes it needs. Trained on MNIST for 100 s, s = 21 has 0.78, 0.80, 1.4 and 2.3 up to 8 images,
+    but s = 4 has 1.4 and s = 9 about 1 for a single one: what is chosen is what both bear out. A pass a pixel never is.
 
     Raises:
         InputError: an unknown engine, or a wavefront of a network that has none.
