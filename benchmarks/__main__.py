@@ -11,7 +11,7 @@ from benchmarks import harness
 
 NAMES = (
     "gan_epoch", "vae_pythae", "overhead", "dcgan_flops", "wgan_gp_epoch", "discriminator", "allocator", "extraction",
-    "metrics", "pixel_sampling", "masked_training", "pixelrnn", "iwae_pythae", "startup", "memory",
+    "metrics", "pixel_sampling", "engines", "masked_training", "pixelrnn", "iwae_pythae", "startup", "memory",
 )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ def measure(model: Any, real: Any, run: Run) -> Measured:
     from pinxit.metrics import likelihood
 
     of_all = run.system in ("pixelcnn", "pixelrnn") or run.preset == "iwae"
-    found = likelihood.report(model, real, k=SAMPLES, n=0 if of_all else IMAGES)
+    found = likelihood.report(model, real, k=SAMPLES, n=0 if of_all else IMAGES, weights="averaged")
     last = found["likelihood"][-1]
     measured: Measured = {"nats": round(last["nats"], 3), "error": round(last["error"], 3), **found}
     if run.system == "cvae":

@@ -30,7 +30,7 @@ MAY = {
     "evaluation": {"core", "data", "metrics", "viz"},
     "training": {"core", "data", "systems", "observers"},
     "playground": {"core", "data", "viz", "training"},
-    "__init__": {"training", "data", "systems", "viz", "evaluation"},
+    "__init__": {"training", "data", "diagnostics", "systems", "viz", "evaluation"},
     "__main__": {"cli"},
     "cli": {
         "core",
@@ -129,7 +129,16 @@ def test_no_machine_paths():
 
 
 @pytest.mark.parametrize(
-    "module", ["pinxit", "pinxit.core.config", "pinxit.core.spec", "pinxit.core.protocols", "pinxit.systems", "pinxit.data"]
+    "module",
+    [
+        "pinxit",
+        "pinxit.core.config",
+        "pinxit.core.spec",
+        "pinxit.core.protocols",
+        "pinxit.systems",
+        "pinxit.data",
+        "pinxit.diagnostics",
+    ],
 )
 def test_light_imports(module):
     heavy = ("torch", "torchvision", "lightning_fabric", "matplotlib", "safetensors", "gradio")

@@ -17,9 +17,9 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {"Trainer": "pinxit.training", "evaluate": "pinxit.evaluation", "from_pretrained": "pinxit.training"}
-_MODULES = ("data", "systems", "viz")
+_MODULES = ("data", "diagnostics", "systems", "viz")
 
-__all__ = ["Trainer", "__version__", "data", "evaluate", "from_pretrained", "systems", "viz"]
+__all__ = ["Trainer", "__version__", "data", "diagnostics", "evaluate", "from_pretrained", "systems", "viz"]
 
 
 def __getattr__(name: str) -> Any:

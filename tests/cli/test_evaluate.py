@@ -15,7 +15,9 @@ from pinxit.core.config import Settings
 from pinxit.core.errors import InputError
 from pinxit.data.store import Store
 from pinxit.evaluation.judge import Judge
-from pinxit.systems import autoencoder, cvae, gan, pixelcnn
+from pinxit.metrics import ais, likelihood
+from pinxit.observers.figures import Figures
+from pinxit.systems import autoencoder, cvae, gan, pixelcnn, vae
 from pinxit.training import Trainer
 
 pytestmark = pytest.mark.xdist_group("runs")  # one process: what they share is trained once
@@ -264,6 +266,7 @@ def test_known_parts_are_the_parts_that_were_asked_for():
         (("evaluate", "RUN", "--likelihood"), "has no likelihood"),
         (("evaluate", "PIXELS", "--likelihood", "--ais"), "has no codes to anneal: leave out --ais"),
         (("evaluate", "PIXELS", "PIXELS", "--likelihood"), "the same folder is named twice"),
+        (("evaluate", "PIXELS", "--likelihood", "--data", "fashion-mini-dynamic"), "take the data it was trained on"),
         (("evaluate", "RUN", "--metrics", "likelihood"), "gan can't be judged by `likelihood`"),
         (("evaluate", "PIXELS", "--metrics", "path-length"), "pixels can't be judged by `path-length`"),
         (("evaluate", "PIXELS", "--metrics", "duality-gap"), "pixels can't be judged by `duality-gap`: it is for gan and dcgan"),
@@ -286,6 +289,49 @@ def test_mistakes_get_one_line(runs, capsys, tmp_path, words, line):
     told = said(capsys, *(places.get(word, word) for word in words), status=2)
     assert line in told
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("system", "changes", "words", "line"),
+    [
+        (vae, {}, ("--data", "fashion-mini-dynamic"), "take the data it was trained on"),
+        (vae, {"binarise": "none"}, (), "has no likelihood"),
+        (cvae, {}, (), "has a prior of each class"),
+        (gan, {"prior": "normal"}, ("--data", "fashion-mini-dynamic"), "take the data it was trained on"),
+        (gan, {"prior": "uniform"}, (), "train it with --prior normal"),
+    ],
+)
+def test_what_can_not_be_annealed_is_refused_before_any_work(capsys, tmp_path, monkeypatch, real, system, changes, words, line):
+    """Though another model comes first, and the bound of its own would be known after minutes."""
+
+    def worked(*_, **__):
+        raise AssertionError("work was done before the refusal")
+
+    for module, name in ((likelihood, "report"), (ais, "annealed")):
+        monkeypatch.setattr(module, name, worked)
+    vae.build(vae.PRESETS["tiny"], real.spec).save_pretrained(tmp_path / "first")
+    system.build(system.PRESETS["tiny"].replace(**changes), real.spec).save_pretrained(tmp_path / "second")
+    runs = [tmp_path / "second"] if words else [tmp_path / "first", tmp_path / "second"]
+    told = said(capsys, "evaluate", *runs, "--likelihood", "--ais", *(words or ("--data", "fashion-mini")), status=2)
+    assert line in told
+    assert told.count("\n") == 1
+
+
+def test_the_likelihood_of_a_run_without_averaging_says_raw(runs, capsys, tmp_path, real):
+    run = shutil.copytree(runs["pixels"], tmp_path / "raw")
+    config = (run / "config.yaml").read_text()
+    assert "half_life: 10000.0" in config
+    (run / "config.yaml").write_text(config.replace("half_life: 10000.0", "half_life: 0.0"))
+    np.savez(tmp_path / "few.npz", x=real.images[:9].permute(0, 2, 3, 1).numpy())
+    words = ("--likelihood", "--data", tmp_path / "few.npz", "--json", tmp_path / "l.json")
+    told = said(capsys, "evaluate", run, *words)
+    assert "9 images (all) of the only split of few" in told
+    assert "raw weights" in told
+    (row,) = json.loads((tmp_path / "l.json").read_text())[str(run)]["likelihood"]
+    assert (row["weights"], row["split"], row["n"], row["estimator"]) == ("raw", "only", 9, "exact")
+    for folder, kind in ((run, "raw"), (runs["pixels"], "averaged")):
+        (figure,) = Figures(folder, real, 6, 0).of_the_likelihood(pinxit.from_pretrained(folder))
+        assert f"; {kind} weights; " in figure["protocol"]
 
 
 def test_a_model_that_diverged_is_neither_sampled_nor_judged(runs, capsys, tmp_path):

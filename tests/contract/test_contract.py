@@ -23,7 +23,7 @@ from pinxit.core.game import AbstractGame, owners
 from pinxit.core.protocols import Decodes, Encodes, EncodesGiven, Likelihood, Reconstructs, Samples
 from pinxit.core.spec import Spec
 from pinxit.core.trainer import Trainer
-from pinxit.diagnostics.causality import causality
+from pinxit.diagnostics import causality
 from toys._nets import Tiny
 from toys._play import Seen, StopAt, Stopped, differing, everything, flat, shortened, trained
 
@@ -398,6 +398,15 @@ def switched(config):
             yield from (config.replace(**{field: value}) for value in choices if value != getattr(config, field))
 
 
+def certified(module, config, spec, **options):
+    """Whether the model was certified; False where the system does not fit."""
+    game = fitting(config, module, spec)
+    if game is not None:
+        found = causality(game, spec.height, spec.width, draws=1, **options)
+        assert found.holds, (config, found.verdict)
+    return game is not None
+
+
 @pytest.mark.parametrize("spec", [Spec(1, 7, 9, classes=3), Spec(3, 4, 7, classes=3)], ids=["grey", "colour"])
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_likelihood_sees_the_past_that_it_promises_and_no_more(system, spec):
@@ -405,16 +414,23 @@ def test_a_likelihood_sees_the_past_that_it_promises_and_no_more(system, spec):
     module = module_of(system)
     if not isinstance(make(system), Likelihood):
         pytest.skip("has no exact likelihood")
-    tried = 0
-    for config in switched(module.PRESETS["tiny"]):
-        game = fitting(config, module, spec)
-        if game is None:
-            continue
-        labels = torch.tensor([1]) if getattr(config, "conditional", False) else None
-        found = causality(game.network, spec.height, spec.width, labels=labels, draws=1)
-        assert found.holds, (config, found.verdict)
-        tried += 1
-    assert tried
+    assert sum(certified(module, config, spec) for config in switched(module.PRESETS["tiny"]))
+
+
+@pytest.mark.parametrize(
+    ("layers", "spec"),
+    [(2, Spec(1, 9, 6)), (2, Spec(3, 3, 7)), (5, Spec(1, 6, 11)), pytest.param(5, Spec(3, 6, 4), marks=pytest.mark.slow)],
+    ids=["2 layers, 9 x 6", "2 layers, 3 x 7 RGB", "5 layers, 6 x 11", "5 layers, 6 x 4 RGB"],
+)
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_so_it_does_at_every_depth_and_size(system, layers, spec):
+    """Taller and wider than high, grey and RGB, deep enough to see from edge to edge; with every option of the network."""
+    module = module_of(system)
+    tiny = module.PRESETS["tiny"]
+    if not isinstance(make(system), Likelihood) or "layers" not in type(tiny).model_fields:
+        pytest.skip("has no exact likelihood, or no depth")
+    of_network = [config for config in switched(tiny.replace(layers=layers)) if config.output == tiny.output]
+    assert sum(certified(module, config, spec, modes=("eval",)) for config in of_network)
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.optim import SGD
 
-from pinxit.core.averaging import Averaged
+from pinxit.core.averaging import Averaged, published
 from pinxit.core.game import Loss, Player, Stage, Turn
 from toys import normed
 from toys._play import PLANE, Custom, trained
@@ -137,3 +137,20 @@ def test_a_round_counts_one_batch_however_many_its_turns_draw(tmp_path, points):
         beta = 0.5 ** (6 / min(100, 0.5 * 18 * step))
         expected = beta * expected + (1 - beta) * (start - 0.1 * 3 * step)
     assert torch.allclose(trainer.averaged.a.weight, expected, atol=1e-13)
+
+
+def test_weights_are_called_what_they_are(tmp_path):
+    """By the configuration of the run: a half-life of 0 averages nothing; of a model alone nothing is known."""
+    run = tmp_path / "run"
+    (run / "model").mkdir(parents=True)
+    (run / "model" / "config.json").write_text("{}")
+    assert published(run) == published(run / "model") == "published"
+    for text, kind in (("half_life: 0", "raw"), ("half_life: 500", "averaged"), ("ramp: 0.1", "averaged")):
+        (run / "config.yaml").write_text(f"settings: {{average: {{{text}}}}}")
+        assert published(run) == published(run / "model") == kind
+    (run / "config.yaml").write_text("system: gan")
+    assert published(run) == "averaged"
+    other = run / "exported"
+    other.mkdir()
+    (other / "config.json").write_text("{}")
+    assert published(other) == "published"

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from metrics.gaussians import D, drawn, ppca
+from metrics.gaussians import D, Drawn, drawn, ppca
 from pinxit.core.errors import InputError
 from pinxit.core.spec import Spec
 from pinxit.metrics import ais
@@ -127,3 +127,15 @@ def test_what_can_not_be_annealed_is_refused():
         bidirectional(vae.build(vae.PRESETS["tiny"].replace(binarise="none"), spec))
     with pytest.raises(InputError, match="distributions"):
         Plan(distributions=0)
+
+
+@pytest.mark.parametrize("other", [Spec(1, 4, 4), Spec(1, 4, 4, levels=2, binarised="fixed"), Spec(1, 5, 4, levels=2)])
+def test_data_that_the_model_is_not_of_is_refused(other):
+    """Other bits than it was trained on, or another shape."""
+    dynamic = Spec(1, 4, 4, levels=2, binarised="dynamic")
+    model = vae.build(vae.PRESETS["tiny"], dynamic).eval()
+    generator = GaussianObservation(gan.build(gan.PRESETS["tiny"].replace(prior="normal"), dynamic).eval(), 0.1)
+    ais.suits(model, Drawn(torch.zeros(2, 16), dynamic))
+    for asked in (model, generator):
+        with pytest.raises(InputError, match="take the data it was trained on"):
+            annealed(asked, Drawn(torch.zeros(2, other.dim), other), n=1)

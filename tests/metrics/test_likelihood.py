@@ -10,11 +10,12 @@ from torch.distributions import Normal
 
 from metrics.gaussians import Drawn, K, drawn, ppca
 from pinxit.core.errors import InputError
+from pinxit.core.rng import seed_of
 from pinxit.core.spec import Spec
 from pinxit.data import load
 from pinxit.metrics import likelihood
 from pinxit.metrics.likelihood import comparable, exact, importance_weighted, latents, mutual_information, noise_of, report
-from pinxit.systems import cvae, dcgan, vae
+from pinxit.systems import cvae, dcgan, pixelcnn, vae
 
 BITS = Spec(1, 4, 4, levels=2, classes=3, binarised="dynamic")
 
@@ -167,6 +168,36 @@ def test_the_mutual_information_of_gaussians():
     assert mutual_information(z, mu, logvar) == pytest.approx(by_hand.item(), abs=1e-9)
 
 
+def test_codes_of_few_images_among_the_posteriors_of_many():
+    """The ceiling is the log of the many: codes that tell all images apart show it, and no more."""
+    g = torch.Generator().manual_seed(1)
+    mu = torch.randn(900, 4, dtype=torch.float64, generator=g)
+    logvar = torch.full_like(mu, -14.0)
+    z = mu[:50] + torch.exp(logvar[:50] / 2) * torch.randn(50, 4, dtype=torch.float64, generator=g)
+    assert mutual_information(z, mu[:50], logvar[:50]) == pytest.approx(math.log(50), abs=1e-6)
+    assert mutual_information(z, mu[:50], logvar[:50], mu, logvar) == pytest.approx(math.log(900), abs=1e-6)
+    whole = mutual_information(mu, mu, logvar + 12)
+    some = mutual_information(mu[:450], mu[:450], logvar[:450] + 12, mu, logvar + 12)
+    assert some == pytest.approx(whole, abs=0.1)
+
+
+def test_the_information_is_of_all_images_whatever_n_is_and_said_to_be_a_bound():
+    """n of the report is 5; the 40 images of the data make q(z)."""
+    model, data = of_bits(), grey(40)
+    found = latents(model, data, n=5)
+    assert found.n_information == 40
+    assert 0 <= found.mutual_information <= math.log(40)
+    text = likelihood.lines(report(model, data, k=2, n=5))
+    (line,) = [line for line in text if line.startswith("I(x; z)")]
+    assert line == f"I(x; z) >= {found.mutual_information:.2f} nats, a bound that 40 images hold below {math.log(40):.2f}"
+    with torch.no_grad():
+        last = [module for module in model.encoder.modules() if isinstance(module, torch.nn.Linear)][-1]
+        last.bias[5:] = -20.0  # of the log-variances
+        last.weight[:5] *= 50
+    told = [line for line in likelihood.lines(report(model, data, k=2, n=5)) if line.startswith("I(x; z)")]
+    assert told == [f"I(x; z) >= {math.log(40):.2f} nats: all that 40 images can show, whose log is {math.log(40):.2f}"]
+
+
 def test_no_information_where_all_posteriors_are_one():
     mu, logvar = torch.zeros(50, 3, dtype=torch.float64), torch.zeros(50, 3, dtype=torch.float64)
     z = torch.randn(50, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -190,6 +221,42 @@ def test_an_exact_likelihood_is_averaged_over_bits():
     ones = ((data.x + 1) / 2).sum(dim=(1, 2, 3)).mean()
     assert found.nats == pytest.approx(-(ones * math.log(0.25) + (16 - ones) * math.log(0.75)).item(), abs=1.5)
     assert torch.equal(found.values, exact(Coin(), data, rows=5).values)
+
+
+@pytest.mark.parametrize("spec", [Spec(1, 4, 4), BITS])
+def test_the_bits_of_an_exact_likelihood_are_those_of_the_image(spec):
+    """Of grey levels too, which the model itself makes bits of: fewer images, other batches, nothing changes."""
+    model = pixelcnn.build(pixelcnn.PRESETS["tiny"], spec).eval()
+    data = Drawn(grey(40).x, spec)
+    whole, some = exact(model, data), exact(model, data, n=9)
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(seed_of("images", 0)))[:9].sort().values
+    torch.testing.assert_close(some.values, whole.values[order], rtol=0, atol=1e-5)
+    torch.testing.assert_close(exact(model, data, rows=7).values, whole.values, rtol=0, atol=1e-5)
+    assert not torch.allclose(exact(model, data, seed=1).values, whole.values, atol=1e-2)
+
+
+class Halves(Drawn):
+    """Data with a test split."""
+
+    def test(self):
+        return Drawn(self.x[:4], self.spec, self.labels)
+
+
+def test_rows_say_what_they_are_of():
+    """Every row has split, number, images, protocol and weights, and nothing that nobody told."""
+    data = grey()
+    halves = Halves(data.x, BITS, data.labels)
+    for model, held, said in ((of_bits(), data, "train"), (of_bits(), halves, "test"), (Coin(), halves, "test")):
+        rows = report(model, held, k=20, weights="raw")["likelihood"]
+        assert {(row["split"], row["weights"], row["images"], row["n"]) for row in rows} == {
+            (said, "raw", "all", 12 if said == "train" else 4)
+        }
+        assert all("probability of bits" in row["measure"] for row in rows)
+    assert report(Coin(), data, split="only")["likelihood"][0]["split"] == "only"
+    assert "raw weights" in likelihood.lines(report(Coin(), data, weights="raw"))[-1]
+    untold = importance_weighted(of_bits(), data, k=2)[2].protocol
+    assert (untold.split, untold.weights) == ("given", "given")
+    assert exact(Coin(), halves).protocol.split == "train"
 
 
 def protocol():
@@ -264,5 +331,9 @@ def test_what_has_no_likelihood_is_refused():
 def test_other_data_than_the_model_s_is_refused():
     with pytest.raises(InputError, match="trained on"):
         importance_weighted(of_bits(), Drawn(torch.zeros(4, 16), replace(BITS, binarised="fixed")), k=1)
+    with pytest.raises(InputError, match="CVAE needs labels"):
+        likelihood.check(of_bits(cvae), Drawn(torch.zeros(4, 16), replace(BITS, classes=0)))
+    with pytest.raises(InputError, match="has no images"):
+        likelihood.check(of_bits(), Drawn(torch.zeros(0, 16), BITS))
     with pytest.raises(InputError, match="at <= k"):
         importance_weighted(of_bits(), grey(), k=5, at=(9,))

@@ -6,7 +6,7 @@ import torch
 from pinxit.core.errors import InputError
 from pinxit.metrics import distances
 from pinxit.metrics.distances import Pairs
-from pinxit.metrics.kernel import kernel_distance
+from pinxit.metrics.kernel import _sums, kernel_distance
 from pinxit.metrics.pairwise import kernel_and_neighbourhoods
 from pinxit.metrics.precision_recall import neighbourhoods
 
@@ -26,6 +26,33 @@ def test_it_is_both(n, m, d):
     exact = kernel_distance(generated.double(), real.double())
     assert kernel.value == pytest.approx(exact.value, rel=2e-5, abs=1e-7)
     assert kernel.standard_error == pytest.approx(exact.standard_error, rel=1e-4)
+
+
+def activations(n, d, seed, shift):
+    """Correlated and not negative: the kernel's deviation is a twelfth of its mean."""
+    g, fixed = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(0)
+    mix = torch.randn(d, d, generator=fixed) * torch.arange(1, d + 1).float().pow(-0.5)[:, None]
+    return ((torch.randn(n, d, generator=g) + shift) @ mix / 4 + 0.2).relu()
+
+
+def offset(n, d, seed, shift):
+    """Far from the origin: the kernel's deviation is a twenty-thousandth of its mean, and all but that cancels."""
+    return 3 + 0.05 * (torch.randn(n, d, generator=torch.Generator().manual_seed(seed)) + shift)
+
+
+@pytest.mark.parametrize(("made", "d", "share"), [(activations, 1024, 5e-5), (activations, 100, 5e-5), (offset, 256, 3e-3)])
+@pytest.mark.parametrize("n", [300, 900])
+@pytest.mark.parametrize("shift", [0.0, 0.02])
+def test_float32_errs_by_a_small_share_of_the_standard_error(made, d, share, n, shift):
+    """Against float64, at equal laws too, where the standard error is smallest: as `kernel_distance` says, at every n."""
+    x, y = made(n, d, 1, 0.0), made(n, d, 2, shift)
+    exact = kernel_distance(x.double(), y.double())
+    k = _sums(x.double(), y.double())
+    r = (k.squares / n**2 / k.centred()).sqrt().item()
+    bound = 3 * d**0.5 * 2**-24 * r
+    for found in (kernel_distance(x, y), kernel_and_neighbourhoods(x, y)[0]):
+        assert abs(found.value - exact.value) < min(bound, share) * exact.standard_error
+        assert found.standard_error == pytest.approx(exact.standard_error, rel=1e-4)
 
 
 def test_near_laws_are_told_as_near_as_by_kernel_distance():

@@ -1,8 +1,12 @@
 """Four ways of painting: the same pixels always, the distribution that the network says, ties looked at."""
 
 import copy
+import os
+import subprocess
+import sys
 from functools import cache
 from itertools import product
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +16,7 @@ from pinxit.core.errors import InputError
 from pinxit.losses.levels import level_value
 from pinxit.nn import sampling
 from pinxit.nn.canvas import Canvas, steps
+from pinxit.nn.footprint import footprint
 from pinxit.nn.gated import GatedStack
 from pinxit.nn.masked import MaskedConv2d
 from pinxit.nn.outputs import output
@@ -133,14 +138,68 @@ def test_unknown_pixels_are_not_read():
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_result_does_not_depend_on_the_memory(engine):
     network, out, x, labels = case("gated, RGB, conditional")
-    several = sampling.together(network, x, 90_000)
-    assert 5 < several < 50
+    judge = Judge(network, out, torch.rand(*x.permute(0, 2, 3, 1).shape, dtype=torch.float64), labels)
+    memory = 90_000
+    with torch.no_grad():
+        assert 5 < sampling.together(judge, x, engine, memory) < 50
+        assert sampling.together(judge, x, engine, 1) == 1
     whole, parts = (
-        paint(network, out, x[:70], labels=labels[:70], generator=torch.Generator().manual_seed(2), engine=engine, memory=memory)
-        for memory in (1 << 30, 90_000)
+        paint(network, out, x[:70], labels=labels[:70], generator=torch.Generator().manual_seed(2), engine=engine, memory=size)
+        for size in (1 << 30, memory)
     )
     assert torch.equal(whole, parts)
-    assert sampling.together(network, x, 1) == 1
+
+
+@pytest.mark.parametrize(("make", "engine"), [(plain, "naive"), (plain, "fixed-point"), (gated, "fixed-point")])
+def test_what_passes_hold_keeps_to_the_memory(make, engine):
+    """The passes of 60 images need 1.2 MB and more at once; in parts they keep to the 500 kB that are given."""
+    torch.manual_seed(0)
+    out, memory = output("softmax", 32), 500_000
+    network, x = make(1, out.size, width=16), torch.zeros(60, 1, 6, 6)
+    known = torch.ones(6, 6, dtype=torch.bool)
+    known[0, :3] = False
+    images = []
+
+    def work(memory):
+        generator = torch.Generator().manual_seed(0)
+        images.append(paint(network, out, x, known, generator=generator, engine=engine, memory=memory))
+
+    free, bound = (footprint(lambda memory=memory: work(memory)) for memory in (1 << 30, memory))
+    assert torch.equal(*images)
+    assert bound < 1.5 * memory, "noise, result, and a copy of the network in float64 for the ties come besides"
+    assert free > 2 * memory
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of a process from /proc")
+def test_the_process_keeps_to_it_too():
+    """96 images of 256 levels: half a gibibyte together."""
+    code = """if True:
+        import torch
+        from benchmarks.memory import peak
+        from pinxit.core.spec import Spec
+        from pinxit.nn.sampling import paint
+        from pinxit.systems import pixelcnn
+
+        torch.set_num_threads(1)
+        model = pixelcnn.build(pixelcnn.PRESETS["tiny"].replace(output="softmax"), Spec(1, 28, 28)).eval()
+        used = []
+        for n in (2, 96):
+            paint(model.network, model.output, torch.zeros(n, 1, 28, 28), engine="fixed-point", memory=2**24)
+            used.append(peak())
+        print(used[1] - used[0])
+    """
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}"}
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert float(found.stdout) < 40
+
+
+def test_a_footprint_is_what_lives_at_a_time():
+    x = torch.zeros(1000)
+    assert footprint(lambda: (x + 1) * 2 + 1) == 8000, "the first is freed before the third"
+    assert footprint(lambda: [x + 1 for _ in range(10)]) == 40_000
+    assert footprint(lambda: x.view(10, 100).add_(1)) == 0
+    assert footprint(lambda: (x + 1).view(10, 100)) == 4000
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -304,7 +363,7 @@ def test_fixed_point_runs_what_is_not_final_only():
     fast = paint(network, out, x, engine="fixed-point", generator=torch.Generator().manual_seed(0))
     hook.remove()
     assert torch.equal(fast, paint(network, out, x, engine="cached", generator=torch.Generator().manual_seed(0)))
-    shapes = shapes[2:]  # the first two measure what a tie is
+    shapes = shapes[3:]  # two measure what a tie is, the third what an image needs
     assert len(shapes) < 60 / 2
     images, rows = [shape[0] for shape in shapes], [shape[2] for shape in shapes]
     assert images == sorted(images, reverse=True)
@@ -338,19 +397,32 @@ def test_progress_counts_up_to_all_pixels(engine):
 
 
 def test_the_plan():
-    network = case("grey")[0]
+    """By architecture (slope 2, none, or 15 of 28 columns), device and batch."""
+    network, steep, recurrent = case("grey")[0], gated(1, 1, layers=13), plain(1, 1)
+    assert (network.slope, steep.slope) == (2, 15)
+    recurrent.slope = recurrent.up = None
     cpu, other = torch.device("cpu"), torch.device("cuda")
-    assert plan(network, "auto", cpu, 28) == "wavefront"
-    assert plan(network, "auto", cpu, 2) == "cached"
-    assert plan(network, "auto", other, 28) == "fixed-point"
-    assert plan(network, "naive", cpu, 28) == "naive"
-    network = plain(1, 1)
-    network.slope = None
-    assert plan(network, "auto", cpu, 28) == "cached"
+    for batch in (1, 2, 3, 64):
+        few = batch <= 2
+        assert plan(network, "auto", cpu, 28, batch) == "wavefront"
+        assert plan(network, "auto", cpu, 2, batch) == ("fixed-point" if few else "cached")
+        assert plan(steep, "auto", cpu, 28, batch) == ("fixed-point" if few else "wavefront")
+        assert plan(steep, "auto", cpu, 31, batch) == "wavefront"
+        assert plan(recurrent, "auto", cpu, 28, batch) == "cached"
+        assert plan(network, "auto", other, 28, batch) == "fixed-point"
+        assert plan(network, "naive", cpu, 28, batch) == "naive"
     with pytest.raises(InputError, match="whole row"):
-        plan(network, "wavefront", cpu, 28)
+        plan(recurrent, "wavefront", cpu, 28, 1)
     with pytest.raises(InputError, match="did you mean `wavefront`"):
-        plan(network, "wave-front", cpu, 28)
+        plan(network, "wave-front", cpu, 28, 1)
+
+
+def test_the_batch_is_what_the_plan_is_told(monkeypatch):
+    told = []
+    monkeypatch.setattr(sampling, "plan", lambda *args: told.append(args[-2:]) or "cached")
+    network, out, x, _ = case("grey")
+    paint(network, out, x[:3])
+    assert told == [(4, 3)]
 
 
 def test_masks_of_another_form_are_refused():

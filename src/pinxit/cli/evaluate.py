@@ -188,6 +188,7 @@ def unique(paths: Sequence[Path]) -> dict[Path, str]:
 def _of_run(folder: Path, name: str, judge: Judge, seed: int) -> Subject:
     from dataclasses import replace
 
+    from pinxit.core.averaging import published
     from pinxit.evaluation import judge as judging
     from pinxit.training import from_pretrained
 
@@ -204,7 +205,7 @@ def _of_run(folder: Path, name: str, judge: Judge, seed: int) -> Subject:
         "trained on": trained_on,
         "training seed": about.get("seed"),
         "sampling seed": seed,
-        "weights": "averaged",
+        "weights": published(folder),
         "health": _health(folder),
     }
     subject = judging.of_model(model, name, judge.n, judge.spec, seed=seed, **known)

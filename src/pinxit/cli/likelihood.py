@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pinxit.cli import console, options, shelf
 from pinxit.cli.evaluate import unique
 from pinxit.core import files
 from pinxit.core.errors import InputError
-from pinxit.core.protocols import Data, HasLatents, Likelihood, Splits, Weighs
+from pinxit.core.protocols import ConditionalBound, Data, HasLatents, Likelihood, Splits, Weighs
+
+if TYPE_CHECKING:
+    from pinxit.metrics.estimates import Protocol
 
 ANNEALED = 16
 """Most images whose chains are annealed: each takes seconds."""
@@ -24,6 +27,11 @@ class Asked:
     folder: Path
     model: Any
     data: Data
+    split: str
+    """What the protocol calls data that has no test split."""
+    weights: str
+    observed: Any = None
+    """What is annealed, with --ais."""
 
 
 def report(chosen: options.Evaluate) -> None:
@@ -40,7 +48,8 @@ def report(chosen: options.Evaluate) -> None:
         row: dict[str, Any] = {"likelihood": []}
         if isinstance(asked.model, (Likelihood, Weighs)):
             row = likelihood.report(
-                asked.model, asked.data, k=chosen.samples, n=_count(chosen.n, asked.data), seed=chosen.seed,
+                asked.model, asked.data, k=chosen.samples, n=_count(chosen.n, asked.data), seed=chosen.seed, split=asked.split,
+                weights=asked.weights,
                 progress=lambda done, total, tell=progress, name=name: tell(f"{name}: images", done, total),
             )  # fmt: skip
         if chosen.ais:
@@ -59,18 +68,27 @@ def report(chosen: options.Evaluate) -> None:
 def _asked(folder: Path, chosen: options.Evaluate) -> Asked:
     """A run, if it has what is asked for: known before the first one takes its minutes."""
     import pinxit.data
-    from pinxit.metrics import ais
+    from pinxit.core.averaging import published
+    from pinxit.metrics import ais, likelihood
     from pinxit.training import from_pretrained
 
     model = from_pretrained(folder)
     data = shelf.data_of(folder) if chosen.data is None else pinxit.data.load(chosen.data)
-    if not isinstance(model, (Likelihood, Weighs)) and not chosen.ais:
+    trained_on = (shelf.description(folder).get("data") or {}).get("fingerprint")
+    split = "train" if chosen.data is None or trained_on == data.fingerprint else "only"
+    held, _ = likelihood.held_out(data, split)
+    if isinstance(model, (Likelihood, Weighs)):
+        likelihood.check(model, held)
+    elif not chosen.ais:
         raise InputError(f"{folder} has no likelihood: pixel models and auto-encoders with a prior have; a generator has --ais")
-    if chosen.ais and not isinstance(model, ais.Observed) and not isinstance(model, HasLatents):
-        raise InputError(f"{folder} has no codes to anneal: leave out --ais")
-    if model.spec.shape != data.spec.shape:
-        raise InputError(f"samples of {data.name} have shape {data.spec.shape}, {folder} was made for {model.spec.shape}")
-    return Asked(folder, model, data)
+    observed = None
+    if chosen.ais:
+        if not isinstance(model, (ais.Observed, HasLatents)):
+            raise InputError(f"{folder} has no codes to anneal: leave out --ais")
+        decodes = isinstance(model, (ais.Observed, ConditionalBound))
+        observed = model if decodes else ais.GaussianObservation(model, chosen.sigma)
+        ais.suits(observed, held)
+    return Asked(folder, model, data, split, published(folder), observed)
 
 
 def _count(n: int, data: Any) -> int:
@@ -100,10 +118,9 @@ def _compared(found: dict[str, dict[str, Any]]) -> list[str]:
 
 def _beside(first: str, head: dict[str, Any], name: str, row: dict[str, Any]) -> str:
     """Which of two is the likelier; raises InputError where their protocols differ."""
-    from pinxit.metrics.estimates import Protocol, comparable
+    from pinxit.metrics.estimates import comparable
 
-    a, b = (Protocol(**{field.name: each[field.name] for field in fields(Protocol)}) for each in (head, row))
-    notes = comparable(a, b)
+    notes = comparable(_protocol(head), _protocol(row))
     difference, error = row["nats"] - head["nats"], (row["error"] ** 2 + head["error"] ** 2) ** 0.5
     better = name if difference < 0 else first
     told = f"{better} is better by {abs(difference):.2f} nats" if abs(difference) > 2 * error else "not told apart"
@@ -116,15 +133,13 @@ def _annealed(asked: Asked, chosen: options.Evaluate) -> dict[str, Any]:
 
     from pinxit.metrics import ais, likelihood
 
-    model, data = asked.model, asked.data
-    observed = model if isinstance(model, ais.Observed) else ais.GaussianObservation(model, chosen.sigma)
-    test = data.test() if isinstance(data, Splits) else None
+    held, split = likelihood.held_out(asked.data, asked.split)
     plan, progress = ais.Plan(), console.Progress()
     found = ais.annealed(
-        observed, data if test is None else test, plan=plan, n=min(chosen.n, ANNEALED), seed=chosen.seed,
-        split="train" if test is None else "test", progress=lambda a, b: progress(f"{asked.folder.name}: AIS, images", a, b),
+        asked.observed, held, plan=plan, n=min(chosen.n, ANNEALED), seed=chosen.seed, split=split, weights=asked.weights,
+        progress=lambda a, b: progress(f"{asked.folder.name}: AIS, images", a, b),
     )  # fmt: skip
-    gap = ais.bidirectional(observed, plan=plan, n=ANNEALED, seed=chosen.seed)
+    gap = ais.bidirectional(asked.observed, plan=plan, n=ANNEALED, seed=chosen.seed)
     return {"ais": likelihood.as_row(found), "bdmc": asdict(gap)}
 
 
@@ -134,6 +149,12 @@ def _lines_of_ais(row: dict[str, Any]) -> list[str]:
     found, gap = row["ais"], row["bdmc"]
     return [
         "-log p(x)  AIS      {nats:9.3f} +- {error:.3f} nats   {bits_per_dim:.4f} bits/dim".format(**found),
-        "{estimator}; {measure}; {n} images".format(**found),
+        str(_protocol(found)),
         "BDMC gap {gap:.3f} +- {error:.3f} nats on {n} images of the model: the estimate's error there, at most".format(**gap),
     ]
+
+
+def _protocol(row: dict[str, Any]) -> Protocol:
+    from pinxit.metrics.estimates import Protocol
+
+    return Protocol(**{field.name: row[field.name] for field in fields(Protocol)})

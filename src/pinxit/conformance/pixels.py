@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pinxit.conformance.probes import noise
 from pinxit.conformance.record import NOBODY, Measured, Mistake, Row, at_most, near
-from pinxit.diagnostics.causality import dependencies, redraw
+from pinxit.diagnostics.certificate import dependencies, redraw
 from pinxit.nn import reach
 from pinxit.nn.lstm2d import DiagonalBiLSTM, RowLSTM
 from pinxit.nn.masked import MaskedConv2d

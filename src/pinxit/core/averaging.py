@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from pinxit.core.config import Average, read_file
 from pinxit.core.game import AbstractGame, Player
+
+
+def published(folder: Path) -> str:
+    """What the weights that a run publishes are, by its config.yaml: "averaged", or "raw" where its half-life is 0.
+
+    Of a model in a folder of its own nobody knows: they are "published".
+    """
+    apart = (folder / "config.json").exists()
+    path = (folder.parent if apart else folder) / "config.yaml"
+    if not path.exists() or (apart and folder.name != "model"):
+        return "published"
+    average = (read_file(path).get("settings") or {}).get("average") or {}
+    return "averaged" if average.get("half_life", Average().half_life) else "raw"
 
 
 class Averaged:

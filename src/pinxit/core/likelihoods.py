@@ -57,7 +57,7 @@ class ConditionalBound(Protocol):
 
 @runtime_checkable
 class Targets(Protocol):
-    """Scores something else than it is given: bits in the place of grey levels."""
+    """Makes of images what it scores: themselves where it models them as they are, else their bits."""
 
     def target(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """What is scored of images (n, c, h, w): themselves, or their bits; scored again it stays what it is."""

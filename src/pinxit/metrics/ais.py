@@ -24,8 +24,9 @@ from pinxit.core import bits
 from pinxit.core.errors import InputError
 from pinxit.core.protocols import Conditional, ConditionalBound, Data, HasCodes, HasLatents
 from pinxit.core.rng import normal, seed_of
+from pinxit.core.spec import Spec
 from pinxit.losses.likelihood import gaussian_log_prob
-from pinxit.metrics.estimates import Estimate, estimated
+from pinxit.metrics.estimates import Estimate, check, estimated
 from pinxit.metrics.estimates import Protocol as Measured
 
 Progress = Callable[[int, int], None]
@@ -57,6 +58,11 @@ class Observed(Protocol):
         ...
 
     @property
+    def spec(self) -> Spec:
+        """Of the data that the decoder was built for."""
+        ...
+
+    @property
     def measure(self) -> str:
         """What p(x) is a density of."""
         ...
@@ -82,6 +88,11 @@ class GaussianObservation:
         if z.abs().max() <= 1 or float((z.var(0) - 1).abs().max()) > 0.25:  # eight standard errors of a variance
             raise InputError("annealing starts from N(0, I), and this model's prior is another: train it with --prior normal")
         self.game, self.sigma = game, sigma
+
+    @property
+    def spec(self) -> Spec:
+        """Of the data that the generator was built for."""
+        return self.game.spec  # type: ignore[attr-defined]  # every game has one
 
     @property
     def measure(self) -> str:
@@ -172,7 +183,7 @@ def annealed(
     seed: int = 0,
     at_once: int = 32,
     split: str = "",
-    weights: str = "averaged",
+    weights: str = "given",
     progress: Progress | None = None,
 ) -> Estimate:
     """-log p(x) of images by annealed importance sampling; in expectation it is not below the truth.
@@ -189,9 +200,10 @@ def annealed(
         progress: called with (images done, images in all).
 
     Raises:
-        InputError: a number out of range, or a model without such a decoder.
+        InputError: a number out of range, a model without such a decoder, or of other data.
     """
-    _check(model, n, at_once)
+    _in_range(n, at_once)
+    suits(model, data)
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed_of("images", seed)))
     indices = torch.arange(len(data)) if n in (0, len(data)) or n > len(data) else order[:n].sort().values
     values = []
@@ -209,7 +221,8 @@ def annealed(
 
 def bidirectional(model: Any, *, plan: Plan = Plan(), n: int = 16, seed: int = 0, at_once: int = 32) -> Gap:
     """The gap of both chains on `n` images drawn from the model; arguments as of `annealed`."""
-    _check(model, n, at_once)
+    _in_range(n, at_once)
+    suits(model)
     if n < 1:
         raise InputError(f"`n` is {n}: at least one image must be drawn")
     generator = torch.Generator().manual_seed(seed_of("simulated", seed))
@@ -227,9 +240,17 @@ def bidirectional(model: Any, *, plan: Plan = Plan(), n: int = 16, seed: int = 0
     return Gap(float(low.mean()), float(high.mean()), float((high - low).mean()), error, n, str(plan))
 
 
-def _check(model: Any, n: int, at_once: int) -> None:
+def _in_range(n: int, at_once: int) -> None:
     if n < 0 or at_once < 1:
         raise InputError(f"`n` is {n}, `at_once` {at_once}: n >= 0 and at_once >= 1 are needed")
+
+
+def suits(model: Any, data: Data | None = None) -> None:
+    """Refuse a model that can't be annealed, or not on this data.
+
+    Raises:
+        InputError: a prior of each class, no density of x given z, no likelihood, or a model of other data.
+    """
     name = type(model).__name__
     if isinstance(model, ConditionalBound):
         raise InputError(f"{name} has a prior of each class, annealing starts from N(0, I): take the importance weighted bound")
@@ -237,6 +258,8 @@ def _check(model: Any, n: int, at_once: int) -> None:
         raise InputError(f"{name} has no density of x given z: wrap a generator in GaussianObservation, with a sigma")
     if "no likelihood" in model.measure:
         raise InputError(f"{name} has no likelihood ({model.measure}): train it with --binarise dynamic")
+    if data is not None:
+        check(model, data)
 
 
 def _scored(model: Observed, data: Data, index: int, seed: int) -> Tensor:

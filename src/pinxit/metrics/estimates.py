@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pinxit.core.errors import InputError
-from pinxit.core.protocols import Data
+from pinxit.core.labels import labelled
+from pinxit.core.protocols import ConditionalBound, ConditionalLikelihood, Data
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,11 @@ class Protocol:
         measure: what p(x) is a probability or density of, with the binarisation where there is one.
         given: what p is conditional on: "" or "label".
         data: name of the data set.
-        split: of it, "test" or "train".
+        split: of it, "test" or "train"; "only" of data that has no splits, "given" where nobody said.
         images: how many, and which: "all", or chosen by a seed.
         n: their number.
         k: samples of z an image; 0 where there are none.
-        weights: "averaged" or "raw".
+        weights: "averaged" or "raw"; "published" of a model saved by itself, "given" where nobody said.
         seed: of bits and samples.
     """
 
@@ -74,6 +75,24 @@ class Estimate:
         return f"{self.nats:.3f} +- {self.error:.3f} nats ({self.bits_per_dim:.4f} bits/dim){ess}; {self.protocol}"
 
 
+def check(model: Any, data: Data) -> None:
+    """Refuse a model that has no likelihood of this data: at once, for its numbers take minutes.
+
+    Raises:
+        InputError: no images, a model without likelihood or of other data, or missing labels.
+    """
+    if not len(data):
+        raise InputError(f"{data.name} has no images: there must be some to score")
+    if "no likelihood" in getattr(model, "measure", ""):
+        raise InputError(f"this model has no likelihood ({model.measure}): train it with --binarise dynamic")
+    if model.spec.shape != data.spec.shape or model.spec.binarised != data.spec.binarised:
+        raise InputError(
+            f"the model was built for {model.spec}, the data {data.name} has {data.spec}: take the data it was trained on"
+        )
+    if isinstance(model, (ConditionalBound, ConditionalLikelihood)) and not len(labelled(data)):
+        raise InputError(f"{type(model).__name__} needs labels, {data.name} has none: take data that has")
+
+
 def comparable(a: Protocol, b: Protocol) -> tuple[str, ...]:
     """What a reader must know before comparing two numbers, empty where nothing; see `Protocol`.
 
@@ -87,7 +106,7 @@ def comparable(a: Protocol, b: Protocol) -> tuple[str, ...]:
             raise InputError(
                 f"these likelihoods can't be compared: their {what} differs, {one or 'none'!r} and {other or 'none'!r}"
             )
-    notes = {"estimator": "bounds of different tightness", "weights": "averaged against raw weights", "seed": "different draws"}
+    notes = {"estimator": "bounds of different tightness", "weights": "different weights", "seed": "different draws"}
     return tuple(
         f"{text}: {getattr(a, name)}, {getattr(b, name)}" for name, text in notes.items() if getattr(a, name) != getattr(b, name)
     )

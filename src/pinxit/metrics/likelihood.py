@@ -21,13 +21,13 @@ from torch import Tensor
 from pinxit.core import bits
 from pinxit.core.errors import InputError
 from pinxit.core.labels import labelled
-from pinxit.core.protocols import ConditionalBound, ConditionalLikelihood, Data, Likelihood, Splits, Weighs
+from pinxit.core.protocols import ConditionalBound, ConditionalLikelihood, Data, Likelihood, Splits, Targets, Weighs
 from pinxit.core.rng import seed_of, seeded
-from pinxit.metrics.estimates import Estimate, Protocol, as_row, comparable, estimated
+from pinxit.metrics.estimates import Estimate, Protocol, as_row, check, comparable, estimated
 
 __all__ = [
-    "Estimate", "Latents", "Protocol", "comparable", "exact", "importance_weighted", "latents", "lines", "mutual_information",
-    "noise_of", "report",
+    "Estimate", "Latents", "Protocol", "check", "comparable", "exact", "held_out", "importance_weighted", "latents", "lines",
+    "mutual_information", "noise_of", "report",
 ]  # fmt: skip
 
 Progress = Callable[[int, int], None]
@@ -38,8 +38,8 @@ ROWS = 2048
 """Codes decoded at once: the activations then stay within a processor's cache."""
 ACTIVE = 1e-2
 """A latent is active where the variance of its posterior mean over images is above this (Burda et al. 2016, section 5.2)."""
-MOST = 2000
-"""Most images of the mutual information: their posteriors are compared in pairs."""
+MOST = 10_000
+"""Most images of the mutual information: it can't show more than the log of their number."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,9 @@ class Latents:
         rate: KL(q(z|x) || p(z)), in nats, in closed form.
         active: latents whose posterior mean has a variance above `ACTIVE` over images.
         latents: of how many.
-        mutual_information: of image and code under q, in nats, over `MOST` images at most; never above the log of their number.
-        n_information: how many those were.
+        mutual_information: a lower bound of that of image and code under q, in nats; it can't exceed log n_information, which
+            is what it shows of codes that tell all these images apart. From above it is bounded by the rate, if nothing is given.
+        n_information: images whose posteriors make q(z), `MOST` at most, whatever `n` is.
     """
 
     elbo: float
@@ -76,7 +77,7 @@ def importance_weighted(
     seed: int = 0,
     rows: int = ROWS,
     split: str = "",
-    weights: str = "averaged",
+    weights: str = "given",
     progress: Progress | None = None,
 ) -> dict[int, Estimate]:
     """-L_k of images, for k and every number in `at` from the same samples; each image is encoded once a chunk.
@@ -89,7 +90,7 @@ def importance_weighted(
         n: images, chosen by the seed; 0 for all.
         seed: of the images chosen, the bits and the samples.
         rows: codes decoded at once; bounds the memory.
-        split: what the protocol says the data is; by default "train" where it has a test split, else "only".
+        split: what the protocol says the data is; by default "train" where it has a test split, else "given".
         weights: what the protocol says of the model's weights.
         progress: called with (images done, images in all).
 
@@ -117,15 +118,16 @@ def importance_weighted(
 
 @torch.no_grad()
 def exact(
-    model: Likelihood, data: Data, *, n: int = 0, seed: int = 0, rows: int = 256, split: str = "", weights: str = "averaged"
+    model: Likelihood, data: Data, *, n: int = 0, seed: int = 0, rows: int = 256, split: str = "", weights: str = "given"
 ) -> Estimate:
     """-log p(x) of a model that knows it; arguments as of `importance_weighted`."""
     chosen = _Chosen(model, data, n, seed)
+    batches = chosen.batches(rows, model.target if isinstance(model, Targets) else None)
     with seeded(seed_of("likelihood", seed)):
         if isinstance(model, ConditionalLikelihood):
-            parts = [model.log_prob_of_class(x, labels) for _, x, labels in chosen.batches(rows) if labels is not None]
+            parts = [model.log_prob_of_class(x, labels) for _, x, labels in batches if labels is not None]
         else:
-            parts = [model.log_prob(x) for _, x, _ in chosen.batches(rows)]
+            parts = [model.log_prob(x) for _, x, _ in batches]
         values = torch.cat(parts).double().cpu()
     measure = getattr(model, "measure", None) or bits.measure(data.spec)
     return estimated(values, data, chosen.protocol("exact", measure, 0, split, weights))
@@ -134,7 +136,7 @@ def exact(
 @torch.no_grad()
 def latents(model: Weighs, data: Data, *, n: int = 0, samples: int = 8, seed: int = 0, rows: int = ROWS) -> Latents:
     """Rate, distortion, active latents and mutual information; `samples` draws of z an image, else as `importance_weighted`."""
-    chosen = _Chosen(model, data, n, seed)
+    chosen, most = _Chosen(model, data, n, seed), _Chosen(model, data, MOST, seed)
     parts: list[tuple[Tensor, ...]] = []
     for indices, x, labels in chosen.batches(max(1, rows // samples), model.target):
         mu, logvar = model.posterior(x, labels)
@@ -144,32 +146,47 @@ def latents(model: Weighs, data: Data, *, n: int = 0, samples: int = 8, seed: in
         parts.append((log_weights.cpu(), model.rate(x, labels).double().cpu(), *(t.double().cpu() for t in (mu, logvar, z))))
     elbo, rate, mu, logvar, z = (torch.cat(column) for column in zip(*parts, strict=True))
     spread = mu.var(dim=0) if len(mu) > 1 else torch.zeros(mu.shape[1])
-    some = slice(0, MOST)
+    among = [model.posterior(x, labels) for _, x, labels in most.batches(rows, model.target)]
+    some = torch.isin(chosen.indices, most.indices)  # all of them, if they are no more
     return Latents(
         elbo=float(elbo.mean()),
         distortion=float((-elbo - rate).mean()),
         rate=float(rate.mean()),
         active=int((spread > ACTIVE).sum()),
         latents=mu.shape[1],
-        mutual_information=mutual_information(z[some], mu[some], logvar[some]),
-        n_information=len(z[some]),
+        mutual_information=mutual_information(z[some], mu[some], logvar[some], *map(torch.cat, zip(*among, strict=True))),
+        n_information=len(most.indices),
     )
 
 
-def mutual_information(z: Float[Tensor, "n d"], mu: Float[Tensor, "n d"], logvar: Float[Tensor, "n d"]) -> float:
-    """I_q(x; z) = E log q(z|x) - log 1/n sum_j q(z|x_j), in nats, at most log n (Hoffman & Johnson 2016, section 3).
+def mutual_information(
+    z: Float[Tensor, "n d"],
+    mu: Float[Tensor, "n d"],
+    logvar: Float[Tensor, "n d"],
+    all_mu: Float[Tensor, "m d"] | None = None,
+    all_logvar: Float[Tensor, "m d"] | None = None,
+) -> float:
+    """E log q(z|x) - log 1/m sum_j q(z|x_j), in nats: in expectation no more than I_q(x; z), and never more than log m.
+
+    (Hoffman & Johnson 2016, section 3; the bound is equation 12 of Poole et al. 2019, https://arxiv.org/abs/1905.06922.)
 
     Args:
         z: a draw of each posterior.
-        mu: means of the posteriors.
+        mu: means of these posteriors.
         logvar: their log-variances.
+        all_mu: means of the posteriors that make q(z), those of `z` among them; by default they are all.
+        all_logvar: their log-variances.
     """
-    precision = (-logvar).exp()
-    # (z - mu)^2 / v as three products: (i, j) is the log density of z_i under the posterior of image j.
-    square = z.square() @ precision.T - 2 * z @ (mu * precision).T + (mu.square() * precision).sum(dim=1)
-    log_q = -0.5 * (square + logvar.sum(dim=1) + z.shape[1] * math.log(2 * math.pi))
-    own = -0.5 * ((z - mu).square() * precision + logvar + math.log(2 * math.pi)).sum(dim=1)
-    return float((own - torch.logsumexp(log_q, dim=1)).mean()) + math.log(len(z))
+    others, logs = (mu, logvar) if all_mu is None or all_logvar is None else (all_mu.to(z), all_logvar.to(z))
+    precision = (-logs).exp()
+    offset = ((others.square() * precision) + logs).sum(dim=1)
+    own = -0.5 * ((z - mu).square() * (-logvar).exp() + logvar).sum(dim=1)
+    # (z - mu)^2 / v as three products: (i, j) is the log density of z_i under the posterior of image j, without the 2 pi.
+    log_q = [
+        torch.logsumexp(-0.5 * (part.square() @ precision.T - 2 * part @ (others * precision).T + offset), dim=1)
+        for part in z.split(ROWS // 4)
+    ]
+    return float((own - torch.cat(log_q)).mean()) + math.log(len(others))
 
 
 def report(
@@ -179,7 +196,8 @@ def report(
     k: int = 5000,
     n: int = 1000,
     seed: int = 0,
-    weights: str = "averaged",
+    split: str = "train",
+    weights: str = "given",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """All that is known of a model's likelihood on the test split, or on the data where it has none; JSON-ready.
@@ -190,14 +208,14 @@ def report(
         k: samples of z an image.
         n: images, chosen by the seed; 0 for all.
         seed: of images, bits and samples.
+        split: what the protocol calls data that has no test split.
         weights: which the model has, "averaged" or "raw".
         progress: called with (images done, images in all).
 
     Raises:
         InputError: the model has no likelihood.
     """
-    test = data.test() if isinstance(data, Splits) else None
-    held, split = (data, "train") if test is None else (test, "test")
+    held, split = held_out(data, split)
     options: dict[str, Any] = {"n": n, "seed": seed, "split": split, "weights": weights}
     if isinstance(model, Likelihood):
         return {"likelihood": [as_row(exact(model, held, **options))]}
@@ -220,9 +238,23 @@ def lines(found: dict[str, Any]) -> list[str]:
     if latent := found.get("latents"):
         out.append("ELBO {elbo:.3f} = -distortion {distortion:.3f} - rate {rate:.3f} nats".format(**latent))
         out.append("active latents {active} of {latents}".format(**latent))
-        out.append("I(x; z) {mutual_information:.2f} nats, over {n_information} images".format(**latent))
+        out.append(_information(latent["mutual_information"], latent["n_information"]))
     last = Protocol(**{f.name: found["likelihood"][-1][f.name] for f in fields(Protocol)})
     return [*out, str(last)]
+
+
+def _information(found: float, n: int) -> str:
+    """The mutual information for what it is: a lower bound, with its ceiling."""
+    ceiling = math.log(n)
+    if found > ceiling - 0.05:
+        return f"I(x; z) >= {found:.2f} nats: all that {n:,} images can show, whose log is {ceiling:.2f}"
+    return f"I(x; z) >= {found:.2f} nats, a bound that {n:,} images hold below {ceiling:.2f}"
+
+
+def held_out(data: Data, otherwise: str) -> tuple[Data, str]:
+    """The test split and its name; the data itself, named `otherwise`, where it has none."""
+    test = data.test() if isinstance(data, Splits) else None
+    return (data, otherwise) if test is None else (test, "test")
 
 
 def noise_of(indices: Int[Tensor, " n"], start: int, stop: int, d: int, seed: int) -> Float[Tensor, "k n d"]:
@@ -242,18 +274,11 @@ class _Chosen:
     """The images of an estimate, with their bits: functions of the seed and of their index in the data."""
 
     def __init__(self, model: Model, data: Data, n: int, seed: int) -> None:
-        if n < 0 or not len(data):
-            raise InputError(f"`n` is {n} of {len(data)} images: it must be >= 0 (0 for all), and there must be images")
-        if "no likelihood" in getattr(model, "measure", ""):
-            raise InputError(f"this model has no likelihood ({model.measure}): train it with --binarise dynamic")
-        if model.spec.shape != data.spec.shape or model.spec.binarised != data.spec.binarised:
-            raise InputError(
-                f"the model was built for {model.spec}, the data {data.name} has {data.spec}: take the data it was trained on"
-            )
+        if n < 0:
+            raise InputError(f"`n` is {n} of {len(data)} images: it must be >= 0 (0 for all)")
+        check(model, data)
         self.conditional = isinstance(model, (ConditionalBound, ConditionalLikelihood))
         rows = labelled(data) if self.conditional else torch.arange(len(data))
-        if not len(rows):
-            raise InputError(f"{type(model).__name__} needs labels, {data.name} has none")
         generator = torch.Generator().manual_seed(seed_of("images", seed))
         whole = n == 0 or n >= len(rows)
         self.indices = rows if whole else rows[torch.randperm(len(rows), generator=generator)[:n]].sort().values
@@ -277,7 +302,7 @@ class _Chosen:
             yield indices, torch.cat(scored).to(self.device), labels
 
     def protocol(self, estimator: str, measure: str, k: int, split: str, weights: str) -> Protocol:
-        split = split or ("train" if isinstance(self.data, Splits) and self.data.test() is not None else "only")
+        split = split or ("train" if isinstance(self.data, Splits) and self.data.test() is not None else "given")
         given = "label" if self.conditional else ""
         return Protocol(estimator, measure, given, self.data.name, split, self.images, len(self.indices), k, weights, self.seed)
 

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from pinxit.core.errors import InputError, near
 from pinxit.losses.levels import level_value
 from pinxit.nn.canvas import Canvas, Sites, steps
+from pinxit.nn.footprint import footprint
 from pinxit.nn.outputs import Output
 
 Engine = Literal["auto", "naive", "cached", "wavefront", "fixed-point"]
@@ -32,8 +33,10 @@ Progress = Callable[[int, int], None]
 
 SAFETY = 100
 """A draw is a tie where its margin (see `Output.draw`) is below this many times what float32 was measured to be off by."""
+FEW = 2
+"""Images that a few whole passes paint faster than many steps do, where a wavefront is steep: see `plan`."""
 MEMORY = 1 << 30
-"""Bytes that the kept maps of the images painted together may take."""
+"""Bytes that the images painted together may take, in kept maps or in a pass."""
 
 
 @runtime_checkable
@@ -127,11 +130,24 @@ def _network(module: nn.Module) -> Network:
     return module  # type: ignore[return-value]
 
 
-def plan(network: Network, engine: str, device: torch.device, width: int) -> Engine:
+def plan(network: Network, engine: str, device: torch.device, width: int, batch: int) -> Engine:
     """The engine that `auto` stands for, others checked.
 
     The incremental engines do the work of one pass in all, in many small steps; so they win where computing is what costs, as on
-    a CPU. On an accelerator, where the steps do, a few whole passes are faster.
+    a CPU. On an accelerator, where the steps do, a few whole passes are faster; so they are on a CPU too for a few images and a
+    network of convolutions whose wavefront takes more than half as many steps as there are pixels.
+
+    Time of the fixed point over that of the faster incremental engine, `python -m benchmarks engines` (28 x 28 bits, one thread):
+
+        images              1      2      4      8     64
+        plain, s = 4      0.75   0.96   1.28    2.2   10.5
+        gated, s = 9      0.35   1.04   1.35    2.5   12
+        gated, s = 21     0.52   0.52   0.69    1.1    4.4
+        row, s = 4         3.6    4.2    4.8    6.4   19
+        diagonal           1.6    1.5    1.9    2.1   10.6
+
+    The better a model, the more passes it needs. Trained on MNIST for 100 s, s = 21 has 0.78, 0.80, 1.4 and 2.3 up to 8 images,
+    but s = 4 has 1.4 and s = 9 about 1 for a single one: what is chosen is what both bear out. A pass a pixel never is.
 
     Raises:
         InputError: an unknown engine, or a wavefront of a network that has none.
@@ -144,9 +160,11 @@ def plan(network: Network, engine: str, device: torch.device, width: int) -> Eng
         )
     if engine != "auto":
         return engine  # type: ignore[return-value]
-    if device.type != "cpu":
+    slope = width if network.slope is None else network.slope
+    few = batch <= FEW and network.up is not None and 2 * slope >= width
+    if device.type != "cpu" or few:
         return "fixed-point"
-    return "cached" if network.slope is None or network.slope >= width else "wavefront"
+    return "cached" if slope >= width else "wavefront"
 
 
 def paint(
@@ -172,7 +190,7 @@ def paint(
         generator: of the noise, which is drawn where it lives; by default the default one of the device.
         engine: see the module; `auto` chooses by `plan`.
         progress: called with (done, total), in pixels of all images.
-        memory: bytes that kept maps may take; the images are painted in parts that keep to it.
+        memory: bytes that kept maps, or the maps of a pass, may take; the images are painted in parts that keep to it.
 
     Returns:
         (n, c, h, w) of exact levels where pixels were unknown.
@@ -186,11 +204,11 @@ def paint(
     known = mask_of(known, x)
     place = x.device if generator is None else generator.device
     u = torch.rand(n, h, w, c, dtype=torch.float64, device=place, generator=generator).to(x.device)
-    engine = plan(_network(network), engine, x.device, w)
+    engine = plan(_network(network), engine, x.device, w, n)
     out = x.clone()
     with _painting(network, x.device):
         judge = Judge(network, output, u, labels)
-        size = together(network, x, memory) if n else 1
+        size = together(judge, x, engine, memory) if n > 1 else 1
         for first in range(0, n, size):
             rows = slice(first, min(n, first + size))
             part = judge.of(rows)
@@ -220,12 +238,20 @@ def mask_of(known: Tensor | None, x: Tensor) -> Tensor:
     return known.to(x.device).expand(n, h, w)
 
 
-def together(network: nn.Module, x: Tensor, memory: int) -> int:
-    """How many images may be painted together, at least one."""
-    painter = _network(network)
-    canvas = Canvas(1, x.shape[2], x.shape[3], painter.pad, x)
-    painter.begin(canvas, torch.zeros(1, dtype=torch.long, device=x.device))
-    return max(1, memory // max(1, sum(kept.nbytes for kept in canvas.kept.values())))
+def together(judge: Judge, x: Tensor, engine: str, memory: int) -> int:
+    """How many images may be painted together, at least one: by kept maps, or by what a pass of one whole image needs."""
+    c, h, w = x.shape[1:]
+    one = judge.of(slice(0, 1))
+    if engine in ("cached", "wavefront"):
+        painter = _network(judge.network)
+        canvas = Canvas(1, h, w, painter.pad, x)
+        painter.begin(canvas, one.labels)
+        each = sum(kept.nbytes for kept in canvas.kept.values())
+    else:
+        zero = torch.zeros(1, dtype=torch.long, device=x.device)
+        blank = torch.zeros(1, h, w, c, dtype=next(judge.network.parameters()).dtype, device=x.device)
+        each = footprint(lambda: _pass(one, blank, blank[..., 0] > 0, zero, zero, 0))
+    return max(1, memory // max(1, each))
 
 
 @contextmanager
@@ -314,29 +340,31 @@ def _decide(judge: Judge, canvas: Canvas, time: int, group: int, index: Tensor, 
 def _fixed_point(judge: Judge, x: Tensor, known: Tensor, report: Callable[[int], None]) -> Tensor:
     """After each pass the pixels up to the first that changed are final: each was drawn given final ones."""
     n, c, h, w = x.shape
-    up = judge.up
     x = x.permute(0, 2, 3, 1).contiguous()  # (n, h, w, c): sub-pixels in their order
     final = torch.zeros(n, dtype=torch.long, device=x.device)
     active = torch.arange(n, device=x.device)
     while len(active):
         first = int(final[active].min()) // (w * c)
-        above = 0 if up is None else max(0, first - up)
-        labels = None if judge.labels is None else judge.labels[active]
-        numbers = judge.network(x[active, above:].permute(0, 3, 1, 2), labels)[:, :, first - above :]
-        numbers = numbers.permute(0, 2, 3, 1).unflatten(3, (c, -1))
-        index, margin = judge.output.draw(numbers, judge.u[active, first:])
-        old, fixed = x[active, first:], known[active, first:, :, None].expand(-1, -1, -1, c)
-        past = torch.arange(first * w * c, h * w * c, device=x.device) < final[active, None]
-        fixed = fixed.flatten(1) | past
-        new = torch.where(fixed, old.flatten(1), level_value(index, judge.output.levels).to(x.dtype).flatten(1))
-        ties = (margin.flatten(1) < judge.tolerance) & ~fixed
-        changed = (new != old.flatten(1)).cpu()
+        new, ties, changed = _pass(judge, x, known, active, final, first)
         for place, image in enumerate(active.tolist()):
             final[image] = first * w * c + _advance(judge, x, new[place], changed[place], ties[place], image, first)
-        x[active, first:] = new.view_as(old)
+        x[active, first:] = new.view(len(active), h - first, w, c)
         active = (final < h * w * c).nonzero().flatten()
         report(int(final.sum()) // c)
     return x.permute(0, 3, 1, 2)
+
+
+def _pass(judge: Judge, x: Tensor, known: Tensor, active: Tensor, final: Tensor, first: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The sub-pixels of the active images from row `first` on, drawn anew; which are ties, and which have changed."""
+    _, h, w, c = x.shape
+    above = 0 if judge.up is None else max(0, first - judge.up)
+    labels = None if judge.labels is None else judge.labels[active]
+    numbers = judge.network(x[active, above:].permute(0, 3, 1, 2), labels)[:, :, first - above :]
+    index, margin = judge.output.draw(numbers.permute(0, 2, 3, 1).unflatten(3, (c, -1)), judge.u[active, first:])
+    old, fixed = x[active, first:].flatten(1), known[active, first:, :, None].expand(-1, -1, -1, c).flatten(1)
+    fixed = fixed | (torch.arange(first * w * c, h * w * c, device=x.device) < final[active, None])
+    new = torch.where(fixed, old, level_value(index, judge.output.levels).to(x.dtype).flatten(1))
+    return new, (margin.flatten(1) < judge.tolerance) & ~fixed, (new != old).cpu()
 
 
 def _advance(judge: Judge, x: Tensor, new: Tensor, changed: Tensor, ties: Tensor, image: int, first: int) -> int:

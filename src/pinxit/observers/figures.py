@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pinxit.core import files, protocols, records
+from pinxit.core.averaging import published
 from pinxit.core.clock import Clock
 from pinxit.core.rng import seed_of, seeded
 from pinxit.observers.ending import AbstractEnding
@@ -47,7 +48,7 @@ class Figures(AbstractEnding):
             return []
         which = f"{len(batch):,} images of the {split} split of {data.name}"
         which += ", chosen by the seed" if len(batch) < len(data) else ""
-        protocol = f"{which}; averaged weights; seed {self.seed}"
+        protocol = f"{which}; {published(self.run_dir)} weights; seed {self.seed}"
         named: list[tuple[str, Tensor, str]] = []
         with torch.no_grad(), seeded(seed_of("figures", self.seed)):
             if isinstance(game, (protocols.Bound, protocols.ConditionalBound)):

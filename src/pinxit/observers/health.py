@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pinxit.core import files, protocols, records
+from pinxit.core.averaging import published
 from pinxit.core.clock import Clock
 from pinxit.core.errors import InputError
 from pinxit.core.rng import seed_of, seeded
@@ -87,7 +88,7 @@ class Health:
         found = self._look(game, against)
         self.line = found.line
         protocol = (
-            f"{against.size:,} samples of the averaged weights, seed {self.seed}; "
+            f"{against.size:,} samples of the {published(self.run_dir)} weights, seed {self.seed}; "
             f"{len(against.held_out):,} real samples {'kept from' if against.apart else 'of'} training; "
             f"copies sought among {len(against.bank):,} training samples ({against.whole:.0%} of them)"
         )

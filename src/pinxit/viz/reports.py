@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ABSENT = "\N{EN DASH}"
-FOOTER = "Made by pinxit from the files of the run. Samples are drawn from the averaged weights."
+FOOTER = "Made by pinxit from the files of the run. Samples are drawn from the averaged weights, where the run averages."
 # File: alternative text, head of the caption, caption.
 PICTURES = {
     "real_beside_fake": (

@@ -12,13 +12,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
 from pinxit.core.errors import InputError
+from pinxit.core.likelihoods import ConditionalLikelihood
+from pinxit.core.spec import Spec
 from pinxit.nn import reach
 
 Matrix = Bool[Tensor, "subpixels subpixels"]
@@ -26,14 +28,17 @@ PART = 64
 """Images in memory at a time."""
 
 
+@runtime_checkable
 class Causal(Protocol):
     """A network that gives the numbers of every sub-pixel's distribution at once.
 
     Attributes:
         groups: channels of the image.
+        pad: half of its widest kernel, k//2.
     """
 
     groups: int
+    pad: int
 
     def __call__(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (n, c, h, w) to numbers (n, c * size, h, w), those of channel g in group g."""
@@ -42,6 +47,19 @@ class Causal(Protocol):
     def promise(self, height: int, width: int) -> Matrix:
         """Which sub-pixels (columns) the distribution of each sub-pixel (rows) may depend on, by its structure."""
         ...
+
+
+@runtime_checkable
+class Paints(Protocol):
+    """A model with such a network, as `pixelcnn` and `pixelrnn` build it.
+
+    Attributes:
+        network: see `Causal`.
+        spec: of its data.
+    """
+
+    network: nn.Module
+    spec: Spec
 
 
 @dataclass(frozen=True)
@@ -128,9 +146,9 @@ class Certificate:
 
 
 def causality(
-    network: nn.Module,
-    height: int,
-    width: int,
+    model: nn.Module,
+    height: int = 0,
+    width: int = 0,
     *,
     labels: Tensor | None = None,
     draws: int = 2,
@@ -138,40 +156,58 @@ def causality(
     modes: Sequence[str] = ("eval", "train"),
     generator: torch.Generator | None = None,
 ) -> Certificate:
-    """Measure what a network depends on, and compare it with its promise; the network itself is not touched.
+    """Measure what a pixel model depends on, and compare it with its promise; the model itself is not touched.
 
     Each draw takes new weights, normal numbers of the size of the old ones, so that a certificate is one of the architecture and
     the state of training hides nothing. Closed weights of a mask are drawn too: they must not act.
 
     Args:
-        network: has the methods of `Causal`.
-        height: rows of the image; take more than the kernel has, or gaps stay out of sight.
-        width: columns of the image.
-        labels: one class (1,) of a conditional network.
+        model: a pixel model, or its network, which has the methods of `Causal`.
+        height: rows of the image; 0 for four more than the widest kernel has, but no more than the model's images have. Fewer
+            than the kernel's would keep gaps out of sight; time grows with the square of the sub-pixels.
+        width: columns of the image; 0 for six more than the kernel, likewise.
+        labels: one class (1,) of a conditional network; by default a conditional model's first.
         draws: of weights and images, in each mode, the modes in turn; at least 1.
         most: draws in a mode while something promised has not been found: units that are dead in a draw hide it.
         modes: "eval" and "train".
         generator: of the draws, by default one of a fixed seed.
 
     Raises:
-        InputError: no draws, or an unknown mode.
+        InputError: a model that promises nothing, no draws, a negative size, or an unknown mode.
     """
     if not 1 <= draws <= most:
         raise InputError(f"`draws` is {draws}: it must be at least 1 and no more than `most`, {most}")
     if not modes or set(modes) - {"eval", "train"}:
         raise InputError(f"`modes` is {tuple(modes)}: it must name eval, train or both")
+    if min(height, width) < 0:
+        raise InputError(f"`height` is {height}, `width` {width}: they must be >= 1, or 0 for a size that suits the kernel")
     generator = generator or torch.Generator().manual_seed(0)
-    model: Causal = copy.deepcopy(network).double().cpu()  # type: ignore[assignment]
-    shape = (model.groups, height, width)
-    promised = model.promise(height, width)
+    if labels is None and isinstance(model, ConditionalLikelihood):
+        labels = torch.zeros(1, dtype=torch.int64)
+    asked, shape = _asked(model, height, width)
+    promised = asked.promise(*shape[1:])
     found, drawn = torch.zeros_like(promised), 0
     while drawn < draws or (drawn < most and (promised & ~found).any()):
         for mode in modes:
-            drawing = copy.deepcopy(model)
+            drawing = copy.deepcopy(asked)
             redraw(drawing.train(mode == "train"), generator)  # type: ignore[attr-defined]
             found |= dependencies(drawing, shape, labels, generator)
         drawn += 1
     return Certificate(shape, found, promised, drawn * len(modes))
+
+
+def _asked(model: nn.Module, height: int, width: int) -> tuple[Causal, tuple[int, int, int]]:
+    """A copy of the network in float64 on the CPU, and the shape of the images that it is asked about."""
+    painted = isinstance(model, Paints)
+    network = model.network if painted else model
+    if not isinstance(network, Causal):
+        raise InputError(f"{type(model).__name__} does not say which pixels it sees: take a pixel model, or its network")
+    rows, columns = 2 * network.pad + 5, 2 * network.pad + 7
+    if painted:
+        rows, columns = min(rows, model.spec.height), min(columns, model.spec.width)
+    shape = (network.groups, height or rows, width or columns)
+    asked: Causal = copy.deepcopy(network).double().cpu()  # type: ignore[assignment]
+    return asked, shape
 
 
 @torch.no_grad()

@@ -6,15 +6,18 @@ import pytest
 import torch
 from torch import nn
 
+import pinxit
 from pinxit.conformance import pixels
 from pinxit.core.errors import InputError
-from pinxit.diagnostics.causality import Certificate, causality
+from pinxit.core.spec import Spec
+from pinxit.diagnostics.certificate import Certificate, causality
 from pinxit.nn import reach
 from pinxit.nn.gated import GatedStack
 from pinxit.nn.lstm2d import DiagonalBiLSTM, RowLSTM
 from pinxit.nn.masked import MaskedConv2d
 from pinxit.nn.pixels import Head, PixelStack, ResidualBlock
 from pinxit.nn.recurrent import RecurrentBlock, RecurrentStack
+from pinxit.systems import pixelcnn, pixelrnn, vae
 
 
 def stack(lstm, layers=1, groups=1, *, kernel=7, block=RecurrentBlock, wide=False, classes=0, skip=False, residual=True, seed=0):
@@ -159,6 +162,27 @@ def test_the_network_is_left_as_it_was():
     assert all(p.grad is None for p in network.parameters())
 
 
+@pytest.mark.parametrize("module", [pixelcnn, pixelrnn])
+@pytest.mark.parametrize("conditional", [False, True])
+def test_a_model_is_all_that_must_be_given(module, conditional):
+    """Its images are larger than the 5 x 5 kernel by four rows and six columns, or as the data's own where these are smaller."""
+    tiny = module.PRESETS["tiny"].replace(conditional=conditional)
+    found = pinxit.diagnostics.causality(module.build(tiny, Spec(1, 28, 28, classes=3)), draws=1, modes=("eval",))
+    assert found.holds, found.verdict
+    assert found.shape == (1, 9, 11)
+    small = module.build(tiny, Spec(3, 4, 6, classes=3))
+    assert pinxit.diagnostics.causality(small, draws=1, modes=("eval",)).shape == (3, 4, 6)
+    assert pinxit.diagnostics.causality(small, 3, draws=1, modes=("eval",)).shape == (3, 3, 6)
+    told = torch.tensor([1]) if conditional else None
+    assert pinxit.diagnostics.causality(small.network, labels=told, draws=1, most=1, modes=("eval",)).shape == (3, 9, 11)
+
+
+def test_a_model_that_leaks_is_found():
+    model = pixelrnn.build(pixelrnn.PRESETS["tiny"], Spec(1, 28, 28))
+    model.network = stack(pixels.Unshifted)
+    assert pinxit.diagnostics.causality(model, 8, 9, draws=1, most=1).verdict.startswith("LEAKS: ")
+
+
 def test_dead_weights_of_the_network_hide_nothing():
     """The weights are drawn anew: all zero, they would make every pixel independent."""
     network = stack(DiagonalBiLSTM, kernel=5)
@@ -221,7 +245,7 @@ def test_more_than_promised_is_said_too():
 class TrainingOnly(nn.Module):
     """A leak that is there in training alone: the statistics of a batch, as batch normalisation has them."""
 
-    groups = 1
+    groups, pad = 1, 0
 
     def __init__(self):
         super().__init__()
@@ -261,3 +285,9 @@ def test_mistaken_arguments():
         causality(network, 4, 4, draws=0)
     with pytest.raises(InputError, match="`modes`"):
         causality(network, 4, 4, modes=("test",))
+    with pytest.raises(InputError, match="`height` is -1"):
+        causality(network, -1, 4)
+    with pytest.raises(InputError, match="VAE does not say which pixels it sees"):
+        causality(vae.build(vae.PRESETS["tiny"], Spec(1, 8, 8)))
+    with pytest.raises(AttributeError, match="no attribute 'casuality'"):
+        pinxit.diagnostics.casuality  # noqa: B018
