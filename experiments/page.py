@@ -97,7 +97,7 @@ def trained_health(runs: list[Measured]) -> str:
     kinds: dict[str, list[str]] = {"good (2D-1: 8 modes, KL <= 0.10, HQ >= 0.60)": [], "at most 4 modes": [], "in between": []}
     good, few, between = kinds.values()
     for run in runs:
-        if "log/health/modes reached" not in run or run.get("modes") is None:
+        if not {"log/health/state", "high quality"} <= run.keys() or run["modes"] is None:
             continue
         kl, quality = run["reverse KL of modes"], run["high quality"]
         whole = run["modes"] == 8 and kl is not None and kl <= 0.10 and quality >= 0.60
