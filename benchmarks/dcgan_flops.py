@@ -68,13 +68,16 @@ def layers(game: dcgan.DCGAN) -> list[Layer]:
     """
     n, found = game.config.batch_size, []
     images = torch.randn(n, *game.spec.shape).contiguous(memory_format=torch.channels_last)
-    for network, x in ((game.generator, game.latents(n)), (game.discriminator, images)):
+    generator = game.generator.get_submodule("layers").named_children()
+    trunk = game.discriminator.get_submodule("trunk.layers").named_children()
+    judged = (*trunk, ("head", game.discriminator.get_submodule("head")))
+    for player, network, x in (("G", generator, game.latents(n)), ("D", judged, images)):
         first = True
-        for name, module in network.layers.named_children():
+        for name, module in network:
             y = module(x)
             if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-                calls = (2, 0 if first else 1, 1) if network is game.generator else (3, 1 if first else 3, 2)
-                label = f"{type(network).__name__.removeprefix('DCGAN')[0]}.{name} {tuple(x.shape[1:])} -> {tuple(y.shape[1:])}"
+                calls = (2, 0 if first else 1, 1) if player == "G" else (3, 1 if first else 3, 2)
+                label = f"{player}.{name} {tuple(x.shape[1:])} -> {tuple(y.shape[1:])}"
                 found.append(Layer(label, module, x.clone(), y.clone(), calls))
                 first = False
             x = y

@@ -128,6 +128,7 @@ def test_one_recipe_on_other_data_is_another_and_it_is_said_what_a_run_was_train
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_what_is_of_other_data_stands_on_the_page_beside_its_reason_and_what_draws_nothing_is_left_out(runs, capsys, tmp_path):
     ring = played_points(tmp_path / "ring")
     words = ("--n", 60, "--metrics", "sliced", "--features", "pixels", "--no-controls", "--out", tmp_path / "page.html")
@@ -402,6 +403,7 @@ def test_labels_of_another_kind_are_attributes_for_a_model_that_is_told_the_clas
     assert 0 <= int(walks[0].min()) <= int(walks[0].max()) < 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("how", "rule"), [
     ("fixed", "drawn, 1 with its grey level's"), ("dynamic", "drawn, 1 with its"), ("threshold", "above 1/2"),
 ])  # fmt: skip
