@@ -1,6 +1,6 @@
 """Peak resident memory of every system's `small` run, each in a process of its own.
 
-The run is cut to 100 rounds a stage: memory does not grow after the first rounds, the last picture and the last checkpoint,
+The run is cut to 20 rounds a stage: memory does not grow after the first rounds, the last picture and the last checkpoint,
 and all of these are in it. The images are the bundled ones.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.harness import Options, Section, Side, Work, compare
 from pinxit import systems
 
-ROUNDS = 100
+ROUNDS = 20
 
 
 def run(options: Options) -> list[Section]:
