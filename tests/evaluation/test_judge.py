@@ -7,7 +7,9 @@ import pinxit
 from metrics.judgekit import pixel_judge
 from pinxit import data
 from pinxit.core.errors import InputError
+from pinxit.evaluation import measures
 from pinxit.evaluation.judge import Judge, Subject, of_model
+from pinxit.evaluation.measures import Real, Seen
 from pinxit.metrics import conditioning, extraction, pairwise
 from pinxit.systems import cgan, gan
 
@@ -145,6 +147,19 @@ def test_every_score_says_of_how_many_samples_and_by_whom(real):
     assert found.score("MS-SSIM of pairs").note.startswith("by pixels")
     assert "its floor is of n = 50" in found.score("copies: nearest 1 %").note
     assert all(score.seconds > 0 for score in found.scores)
+
+
+def test_a_metric_without_an_error_of_its_own_gets_the_bootstrap_s():
+    """Of a mean it is s / sqrt(n), within the scatter of so few repeats; distances and the class histogram have one."""
+    x = torch.randn(400, 1, generator=torch.Generator().manual_seed(0))
+    error = measures.bootstrapped(lambda rows: float(rows.mean()), x, measures.generator(0, "mean"))
+    assert error == pytest.approx(0.05, rel=0.6)
+    told = torch.eye(4)[torch.randint(4, (400,), generator=torch.Generator().manual_seed(1))]
+    set_, other = (Seen(x + shift, torch.empty(0), told, told) for shift in (0.0, 0.3))
+    real = Real(other, other, True)
+    for compute in (measures.sliced, measures.exact, measures.classes):
+        (value,) = compute(set_, real, 0)
+        assert 0 < value.error < 0.2
 
 
 def test_two_references_of_one_name_are_not_one_protocol(real):

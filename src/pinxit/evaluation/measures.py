@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pinxit.metrics.precision_recall import Neighbourhoods
 
 REPEATS = 10
-"""Bootstrap repeats of a distance that has no error of its own."""
+"""Bootstrap repeats of a metric that has no error of its own."""
 FEW = 1000
 """Below so many samples the neighbourhoods of precision and recall are wide."""
 EXACT = 1000
@@ -111,11 +111,8 @@ def frechet(x: Seen, real: Real, seed: int) -> list[Value]:
     from pinxit.metrics.frechet import frechet_distance, frechet_note
 
     value = frechet_distance(x.features, real.reference.features)
-    drawn, values = generator(seed, "frechet"), []
-    for _ in range(REPEATS):
-        rows = torch.randint(len(x.features), (len(x.features),), generator=drawn)
-        values.append(frechet_distance(x.features[rows], real.reference.features))
-    return [Value("frechet distance", value, float(torch.tensor(values).std()), "lower", frechet_note(*x.features.shape))]
+    error = bootstrapped(lambda rows: frechet_distance(rows, real.reference.features), x.features, generator(seed, "frechet"))
+    return [Value("frechet distance", value, error, "lower", frechet_note(*x.features.shape))]
 
 
 def frechet_infinity(x: Seen, real: Real, seed: int) -> list[Value]:
@@ -177,19 +174,22 @@ def inception(x: Seen, real: Real, seed: int) -> list[Value]:
 
 
 def sliced(x: Seen, real: Real, seed: int) -> list[Value]:
-    """Sliced W1 among features (Rabin et al. 2011); what is known of its error is that of the directions, not the samples'."""
+    """Sliced W1 among features (Rabin et al. 2011); its error is the bootstrap's, the directions are the same for all sets."""
     from pinxit.metrics.transport import sliced as distance
 
     found = distance(x.features, real.reference.features)
-    return [Value("sliced W1", found.value, None, "lower", f"error of the directions {found.standard_error:.2g}")]
+    error = bootstrapped(lambda rows: distance(rows, real.reference.features).value, x.features, generator(seed, "sliced"))
+    return [Value("sliced W1", found.value, error, "lower", f"error of the directions {found.standard_error:.2g}")]
 
 
 def exact(x: Seen, real: Real, seed: int) -> list[Value]:
-    """Exact W1 of a thousand samples of each, by POT."""
+    """Exact W1 of a thousand samples of each, by POT, with the bootstrap's error."""
     from pinxit.metrics.transport import wasserstein
 
     n = min(EXACT, len(x.features), len(real.reference.features))
-    return [Value("exact W1", wasserstein(x.features[:n], real.reference.features[:n]), None, "lower", n=n)]
+    ours, theirs = x.features[:n], real.reference.features[:n]
+    error = bootstrapped(lambda rows: wasserstein(rows, theirs), ours, generator(seed, "wasserstein"))
+    return [Value("exact W1", wasserstein(ours, theirs), error, "lower", n=n)]
 
 
 def ms_ssim(x: Seen, real: Real, seed: int) -> list[Value]:
@@ -206,12 +206,15 @@ def classes(x: Seen, real: Real, seed: int) -> list[Value]:
 
     assert x.probabilities is not None
     assert real.reference.probabilities is not None
-    found = class_histogram(_counts(x), _counts(real.reference))
+    found, reference = class_histogram(_counts(x), _counts(real.reference)), _counts(real.reference)
+    said, k = x.probabilities.argmax(1), x.probabilities.shape[1]
+    again = lambda rows: class_histogram(rows.bincount(minlength=k), reference).kl  # noqa: E731
+    error = bootstrapped(again, said, generator(seed, "classes"))
     missing = ", ".join(real.names[k] if k < len(real.names) else str(k) for k in found.missing)
     note = f"G-test p = {found.p:.2g}" + (f"; missing: {missing}" if missing else "")
     if found.n < 5 * len(_counts(x)):
         note += f"; n = {found.n} is fewer than five a class: its law is not known there"
-    return [Value("class KL", found.kl, None, "lower", note, by=real.classifier)]
+    return [Value("class KL", found.kl, error, "lower", note, by=real.classifier)]
 
 
 def two_sample(x: Seen, real: Real, seed: int) -> list[Value]:
@@ -310,6 +313,13 @@ def _pairwise(x: Seen, real: Real) -> tuple[KernelDistance, Neighbourhoods]:
     from pinxit.metrics.pairwise import kernel_and_neighbourhoods
 
     return kernel_and_neighbourhoods(real.reference.features, x.features)
+
+
+def bootstrapped(compute: Callable[[Tensor], float], rows: Tensor, drawn: torch.Generator) -> float:
+    """The standard deviation of a metric over sets of as many rows, drawn from these with replacement (Efron 1979)."""
+    n = len(rows)
+    values = [compute(rows[torch.randint(n, (n,), generator=drawn)]) for _ in range(REPEATS)]
+    return float(torch.tensor(values, dtype=torch.float64).std())
 
 
 def _counts(x: Seen) -> Tensor:
