@@ -162,6 +162,14 @@ def test_a_metric_without_an_error_of_its_own_gets_the_bootstrap_s():
         assert 0 < value.error < 0.2
 
 
+def test_the_extrapolated_distance_cuts_the_reference_down_too():
+    ring = data.load("ring")
+    judge = Judge(ring, n=200, metrics=("frechet-infinity",), controls=False)
+    found = judge.evaluate(Subject("ring", extraction.DataSource(ring, torch.arange(200))))
+    assert found.scores[0].note.startswith("from n = 20 to 200")
+    assert "reference keeps" not in found.scores[0].note
+
+
 def test_two_references_of_one_name_are_not_one_protocol(real):
     judges = []
     for first in (0, 100):
