@@ -142,6 +142,19 @@ def test_what_is_of_other_data_stands_on_the_page_beside_its_reason_and_what_dra
     assert "codes draws no samples" in said(capsys, "compare", runs["codes"], *words, status=2)
 
 
+@pytest.mark.slow
+def test_a_metric_that_a_run_s_own_data_lack_leaves_it_out_and_does_not_judge_it_on_other_data(runs, capsys, tmp_path, real):
+    np.save(tmp_path / "plain.npy", real.images[:400, 0].numpy())
+    plain = data.load(str(tmp_path / "plain.npy"))
+    trained = tmp_path / "plain"
+    words = ("--preset", "tiny", "--run", trained, "--data", tmp_path / "plain.npy", "--log-every", "2")
+    said(capsys, "train", "gan", *words)
+    assert not plain.spec.classes
+    words = ("--n", 60, "--metrics", "classes", "--features", "pixels", "--no-controls", "--out", tmp_path / "page.html")
+    told = said(capsys, "compare", runs["gan"], trained, *words)
+    assert "plain is left out: metric `classes` needs classes, plain has no labels" in told
+
+
 def test_an_evaluation_that_was_cut_off_leaves_the_older_file_and_goes_on(runs, capsys, tmp_path, monkeypatch):
     """The first subject is not judged again; the file of an earlier command is whole until there is a whole new one."""
     words = ("--n", 60, "--metrics", "sliced", "--features", "pixels", "--no-controls", "--json", tmp_path / "e.json")
@@ -423,4 +436,6 @@ def test_a_model_of_bits_completes_and_reconstructs_a_user_s_grey_files_and_says
 
 def test_a_model_of_grey_levels_takes_a_user_s_bits(runs, capsys, tmp_path, real):
     np.save(tmp_path / "bits.npy", real.images[:20, 0].numpy() > 127)
-    said(capsys, "reconstruct", runs["codes"], "--data", tmp_path / "bits.npy", "-n", 3, "--out", tmp_path / "r.png")
+    told = said(capsys, "reconstruct", runs["codes"], "--data", tmp_path / "bits.npy", "-n", 3, "--out", tmp_path / "r.png")
+    assert told == f"{tmp_path / 'r.png'}\n", "nothing is made of them, so no rule is said"
+    assert (tmp_path / "r.png").stat().st_size > 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,23 +132,25 @@ class Bench:
         """The judge of a run; where its data are not at hand, that of the runs before it."""
         about = shelf.description(folder)
         key = "" if self.chosen.data is not None else json.dumps([_content(about), about.get("source")], sort_keys=True)
+        if key in self._judges:
+            return self._judges[key]
         try:
-            return self._judge(key, lambda: shelf.data_of(folder))
+            data = shelf.data_of(folder) if self.chosen.data is None else _named(self.chosen.data)
         except InputError:
             if not self._judges:
                 raise
             return self.first()
+        return self._judge(key, data)
 
     def first(self) -> Judge:
         """The judge of the first run, or of `--data`."""
-        return next(iter(self._judges.values())) if self._judges else self._judge("", lambda: _named(self.chosen.data))
+        return next(iter(self._judges.values())) if self._judges else self._judge("", _named(self.chosen.data))
 
-    def _judge(self, key: str, load: Callable[[], Data]) -> Judge:
+    def _judge(self, key: str, data: Data) -> Judge:
         from pinxit.evaluation.judge import Judge
 
         if key not in self._judges:
             c = self.chosen
-            data = load() if c.data is None else _named(c.data)
             self._judges[key] = Judge(
                 data, n=c.n, network=c.features, weights=c.inception_weights, metrics=c.metrics, controls=c.controls,
                 progress=console.Progress(),

@@ -208,7 +208,10 @@ def classes(x: Seen, real: Real, seed: int) -> list[Value]:
     assert real.reference.probabilities is not None
     found, reference = class_histogram(_counts(x), _counts(real.reference)), _counts(real.reference)
     said, k = x.probabilities.argmax(1), x.probabilities.shape[1]
-    again = lambda rows: class_histogram(rows.bincount(minlength=k), reference).kl  # noqa: E731
+
+    def again(rows: Tensor) -> float:
+        return class_histogram(rows.bincount(minlength=k), reference).kl
+
     error = bootstrapped(again, said, generator(seed, "classes"))
     missing = ", ".join(real.names[k] if k < len(real.names) else str(k) for k in found.missing)
     note = f"G-test p = {found.p:.2g}" + (f"; missing: {missing}" if missing else "")
