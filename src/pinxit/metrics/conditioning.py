@@ -318,9 +318,7 @@ def intra_class_diversity(model: Conditional, judge: Classifier, data: Data, *, 
 
 def _conditional(model: object) -> None:
     if not isinstance(model, Conditional):
-        raise InputError(
-            f"a {type(model).__name__} has no classes to ask for: conditioning is judged of models with `sample_class`"
-        )
+        raise InputError(f"a {type(model).__name__} has no classes to ask for: take a model with `sample_class`")
 
 
 @torch.no_grad()
