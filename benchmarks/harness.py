@@ -78,11 +78,15 @@ def compare(
     rounds: int = PAIRS,
     unit: str = "s",
     notes: Sequence[str] = (),
+    warm: bool = True,
 ) -> Section:
-    """Warm every side up once, run all of them `rounds` times in alternating order, print and return what came of it."""
+    """Warm every side up once, run all of them `rounds` times in alternating order, print and return what came of it.
+
+    Sides that begin anew every time, in a process of their own, have nothing to warm up: `warm` False.
+    """
     rounds = options.rounds or (2 if options.quick else rounds)
     section = Section(title, unit, {side.name: [] for side in sides}, notes=list(notes))
-    for number in range(-1, rounds):
+    for number in range(-1 if warm else 0, rounds):
         for side in sides if number % 2 == 0 else reversed(sides):
             value = measure(side)
             if number >= 0:

@@ -36,7 +36,13 @@ def bars(results: list[Measured]) -> list[Bar]:
     flagged = [(result["modes"], result["verdict"]) for result in results]
     return [
         Bar("2D-3 minimax", "<= 4 modes in at least 2 of 3 seeds", minimax, sum(modes <= 4 for modes in minimax) >= 2),
-        Bar("2D-3 on the targets' networks", "<= 4 modes", tanh, max(tanh) <= 4, WHY),
+        Bar(
+            "2D-3 on the targets' networks",
+            "<= 4 modes in at least 2 of 3 seeds",
+            tanh,
+            sum(modes <= 4 for modes in tanh) >= 2,
+            WHY,
+        ),
         Bar("2D-3 began", "the same, by another recipe", began, sum(modes <= 4 for modes in began) >= 2),
         Bar(
             "2D-3 flagged",
@@ -64,7 +70,7 @@ EXPERIMENT = Experiment(
     one mode. The generators as they are at the end, not averaged; measures as in `ring`; the health check sees 1,000 samples.""",
     [
         *(Run(f"minimax-s{seed}", "gan", "ring", "points", seed, UNROLLED) for seed in SEEDS),
-        Run("tanh-s0", "gan", "ring", "points", 0, TANH),
+        *(Run(f"tanh-s{seed}", "gan", "ring", "points", seed, TANH) for seed in SEEDS),
         *(Run(f"began-s{seed}", "began", "ring", "points", seed) for seed in SEEDS),
     ],
     measure,
