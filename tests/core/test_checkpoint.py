@@ -137,6 +137,19 @@ def test_names_and_shapes_are_strict(tmp_path):
         checkpoint.read_weights(path, nn.Sequential(nn.Linear(2, 2)))
 
 
+def test_damaged_weights_of_a_run_name_the_way_on(tmp_path, points):
+    trained(build(), points, tmp_path)
+    last = checkpoint.every(tmp_path / "checkpoints")[-1]
+    path = last / "averaged.safetensors"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(InputError, match=f"{path} does not hold.*; delete {last} to go on from the checkpoint before"):
+        trained(build(), points, tmp_path)
+    model = tmp_path / "model.safetensors"
+    model.write_bytes(path.read_bytes())
+    with pytest.raises(InputError, match="; give another model"):
+        checkpoint.read_weights(model, build())
+
+
 def test_another_format_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "FORMAT", 99)
     path = checkpoint.save(tmp_path, Clock(), nn.Linear(1, 1), nn.Linear(1, 1), {})

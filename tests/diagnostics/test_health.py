@@ -170,6 +170,22 @@ def test_unlabelled_data_is_divided_into_cells() -> None:
     assert found.dropped == (), "a cell has no name that says anything"
 
 
+@pytest.mark.parametrize("kind", ["one label", "one sample of a class", "one image"])
+def test_data_of_which_one_mode_alone_is_seen_has_a_verdict(kind: str) -> None:
+    data, test = Blobs(300), Blobs(200, 999)
+    for part in (data, test):
+        part.test = lambda: test
+        if kind == "one image":
+            part.images = torch.full_like(part.images, -1.0)
+        else:
+            part.labels = torch.full_like(part.labels, 3)
+    if kind == "one sample of a class":
+        data.labels[7] = 1
+    real = reference(data, size=150)
+    assert {modes.what for modes in real.modes} == (set() if kind == "one image" else {"cells"})
+    assert examine(data.images[:150].clone(), real).state in STATES
+
+
 def test_where_some_classes_are_unknown_there_are_cells_alone() -> None:
     """Neighbours without a class have no vote, and what is not counted by votes must not be said to be missing."""
     data = Blobs()

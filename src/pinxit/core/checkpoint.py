@@ -89,7 +89,10 @@ def read_weights(path: Path, module: nn.Module) -> None:
         module.load_state_dict(state, strict=True)
     except (RuntimeError, KeyError, SafetensorError, OSError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise InputError(f"{path} does not hold the weights of this {type(module).__name__}: {reason}") from error
+        damaged = f"{path} does not hold the weights of this {type(module).__name__}: {reason}"
+        of_run = path.parent.parent.name == "checkpoints"
+        fix = f"delete {path.parent} to go on from the checkpoint before" if of_run else "give another model"
+        raise InputError(f"{damaged}; {fix}") from error
 
 
 def save_model(game: AbstractGame, directory: Path) -> None:

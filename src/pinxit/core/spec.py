@@ -35,6 +35,8 @@ class Spec:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise InputError(f"`{name}` of a Spec is {value!r}: it must be a whole number >= {least}")
+        if self.levels == 1:
+            raise InputError("`levels` of a Spec is 1: a channel has 2 values or more, or 0 for continuous data")
         if self.binarised not in ("", "dynamic", "fixed", "threshold"):
             raise InputError(f"`binarised` of a Spec is {self.binarised!r}: it must be dynamic, fixed, threshold or empty")
         if self.binarised and self.levels != 2:

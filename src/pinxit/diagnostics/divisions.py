@@ -165,6 +165,8 @@ def divide(
 ) -> tuple[Modes, ...]:
     """The divisions that a data set offers: stacked digits; else classes, where all are known, and cells of its features.
 
+    A division of which the real samples show one mode alone (a single class, images that are all the same) is left out.
+
     Args:
         data: what the sampler was trained on.
         features: of samples.
@@ -195,7 +197,7 @@ def divide(
         held = nearest(real.features, centres)[1][:, 0]
         names = tuple(f"cell {cell}" for cell in range(cells))
         divided.append(Modes("cells", names, _shares(held, cells), lambda _, f, __: nearest(f, centres)[1][:, 0], held))
-    return tuple(divided)
+    return tuple(modes for modes in divided if len(modes.held_out.unique()) > 1)  # one mode alone divides nothing
 
 
 def _stacked(data: Stacks, images: Tensor, generator: torch.Generator) -> Modes:

@@ -152,8 +152,9 @@ def _legend(axes: Axes, entries: int) -> None:
         ncols=min(3, entries),
         frameon=False,
         fontsize=8.5,
-        handlelength=1.4,
-        columnspacing=1.2,
+        handlelength=1.0,
+        handletextpad=0.5,
+        columnspacing=1.0,
         labelcolor=axes.title.get_color(),
     )
     for text in legend.get_texts():
