@@ -18,6 +18,7 @@ LOSSES: dict[str, tuple[str, dict[str, Any]]] = {
     "wgan-gp-one-sided": ("wgan-gp", {"one_sided": True}),
     "dragan": ("dragan", {}),
     "sngan-hinge": ("sngan", {}),
+    "sngan-non-saturating": ("sngan", {"objective": "non-saturating"}),
     "sngan-regularised": ("sngan", {"objective": "non-saturating", "normalisation": "none", "regularise": 0.1}),
     "ebgan": ("ebgan", {}),
     "began": ("began", {}),
