@@ -9,8 +9,8 @@ from experiments.harness import Bar, Experiment, Measured, Run, over
 
 SEEDS = (0, 1, 2)
 WHY = (
-    "both networks 2 x 128 tanh, orthogonal 1.4: 8, 7 and 8 modes are reached, and called drifting, not collapsed; yet only 40, 7 "
-    "and 7 % of the samples lie near one"
+    "both networks 2 x 128 tanh, orthogonal 1.4: 8, 7 and 8 modes are reached, and called drifting, not collapsed; yet only 40, "
+    "7 and 7 % of the samples lie near one"
 )
 VERDICTS = ("collapsed", "healthy")
 """Those that the modes ask for or exclude."""
