@@ -49,18 +49,18 @@ SIZES = {
 
 
 class TutorialImages(Dataset[tuple[Tensor, int]]):
-    """What torchvision's MNIST does for an item: array to PIL image to transformed tensor."""
+    """What torchvision's MNIST does for an item: a tensor's row to array to PIL image to transformed tensor."""
 
     def __init__(self, real: Store) -> None:
-        self.arrays = real.images[:, 0].numpy()
-        self.labels = [0] * len(self.arrays) if real.labels is None else real.labels.tolist()
+        self.data = real.images[:, 0]
+        self.targets = torch.zeros(len(real), dtype=torch.int64) if real.labels is None else real.labels
         self.transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
 
     def __len__(self) -> int:
-        return len(self.arrays)
+        return len(self.data)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.transform(Image.fromarray(self.arrays[index])), self.labels[index]
+        return self.transform(Image.fromarray(self.data[index].numpy())), int(self.targets[index])
 
 
 def tutorial(real: Store, config: gan.Config) -> Work:
