@@ -172,3 +172,15 @@ def test_a_list_that_is_there_twice_is_refused_as_the_first_would_be_lost():
         with pytest.raises(InputError, match="`--widths` is given twice: give it once, with all its values behind it"):
             parse.check_flags(argv, [parse.Group("toy", Toy)], "prog")
     parse.check_flags(["--lr", "1", "--lr", "2", "--widths", "1"], [parse.Group("toy", Toy)], "prog")
+
+
+@pytest.mark.parametrize("words", [["--class"], ["--classes"], ["--class", "-n", "3"], ["-n", "3", "--class"]])
+def test_a_list_that_is_empty_by_default_needs_a_value_behind_its_flag(words):
+    with pytest.raises(InputError, match="`--class(es)?` has no value: give at least one behind it, or leave it out"):
+        parse.parse([parse.Group("sample", options.Sample)], ["run", *words], "prog", "About.")
+
+
+def test_a_list_with_a_default_may_be_emptied():
+    assert toy("--widths", "--lr", "1").widths == ()
+    (made,) = parse.parse([parse.Group("sample", options.Sample)], ["run", "--class", "-1", "-n", "3"], "prog", "About.")
+    assert made.classes == ("-1",)

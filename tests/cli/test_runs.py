@@ -42,6 +42,13 @@ def test_training_says_where_things_are_and_repeats_as_a_resume(pinxit):
     assert [path.name for path in Path("runs").iterdir()] == [folder.name]
 
 
+def test_a_share_that_a_system_can_t_do_with_is_refused_before_the_folder_is_made(refused):
+    lone = refused("train", "ebgan", "--preset", "tiny", "--batch-size", 2, "--accumulate", 2, "--rounds", 3, "--run", "r")
+    assert "`batch_size` 2 over 2 shares is one sample each (1 processes x `accumulate` 2)" in lone
+    pack = refused("train", "gan", "--preset", "tiny", "--batch-size", 8, "--pack", 4, "--accumulate", 4, "--run", "r")
+    assert "does not divide into packs of `pack` 4: take a multiple of 16" in pack
+
+
 def test_a_run_keeps_where_its_data_came_from(pinxit):
     rng = np.random.default_rng(0)
     Path("photos").mkdir()

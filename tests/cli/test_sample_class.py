@@ -77,6 +77,11 @@ def test_each_class_gets_a_sample(refused, cgan_run):
         assert "each needs at least one" in refused(word, cgan_run, "--class", 0, 1, 2, "-n", 2)
 
 
+@pytest.mark.parametrize("word", ["sample", "interpolate", "directions"])
+def test_the_flag_without_a_class_is_refused(refused, cgan_run, word):
+    assert "`--class` has no value" in refused(word, cgan_run, "--class")
+
+
 def test_a_walk_in_a_class(pinxit, cgan_run):
     assert pinxit("interpolate", cgan_run, "--class", 3, "-n", 2, "--steps", 4, "--out", "w.png").status == 0
     assert "the classes of" in pinxit("interpolate", cgan_run, "--class", 11).err

@@ -7,8 +7,10 @@ import torch
 from torch import nn
 from torch.optim import SGD
 
+from pinxit.core import shares
 from pinxit.core.errors import InputError
 from pinxit.core.game import Batch, Loss, Player, Stage, Turn
+from pinxit.core.shares import Share
 from pinxit.core.spec import Spec
 from pinxit.core.trainer import Trainer
 from toys import growth
@@ -123,6 +125,29 @@ def test_a_share_of_one_sample_has_no_batch_statistics(tmp_path, points):
     Trainer(game, points, tmp_path / "a", settings=Settings(accumulate=2))
     with pytest.raises(InputError, match="`batch_size` 4 over 4 shares is one sample each.*take 8 or more"):
         Trainer(game, points, tmp_path / "b", settings=Settings(accumulate=4))
+
+
+@pytest.mark.parametrize(
+    ("share", "accumulate", "said"),
+    [
+        (Share(least=2, why="and it compares"), 4, "over 4 shares is one sample each .*`accumulate` 4.*compares: take 8 or more"),
+        (
+            Share(multiple=4, why="and it packs"),
+            2,
+            "over 2 shares is 2 samples each .*`accumulate` 2.*packs: take a multiple of 8",
+        ),
+    ],
+)
+def test_a_game_says_what_it_asks_of_a_share(tmp_path, points, share, accumulate, said):
+    from pinxit.core.config import Settings
+
+    game = spying([], (1, 4, (1, 1)))
+    game.share = share
+    Trainer(game, points, tmp_path / "a")
+    with pytest.raises(InputError, match=f"`batch_size` 4 {said}"):
+        Trainer(game, points, tmp_path / "b", settings=Settings(accumulate=accumulate))
+    with pytest.raises(InputError, match=f"{accumulate} processes x `accumulate` 1"):
+        shares.check(game, 4, processes=accumulate, accumulate=1)
 
 
 def test_splitting_a_batch():

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from pinxit.core.errors import InputError
 from pinxit.losses import penalties
 
 
@@ -137,6 +138,11 @@ def test_r1_is_half_the_mean_square():
 def test_pulling_away(codes, expected):
     """Squared, off the diagonal, each code by its own norm."""
     assert penalties.pulling_away(codes.double()).item() == pytest.approx(expected, abs=1e-9)
+
+
+def test_one_code_makes_no_pair():
+    with pytest.raises(InputError, match="in pairs, `codes` has 1: it needs 2 or more"):
+        penalties.pulling_away(torch.ones(1, 3))
 
 
 def test_pulling_away_is_the_double_sum():

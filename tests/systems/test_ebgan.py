@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from pinxit.core.clock import Clock
+from pinxit.core.config import Settings
 from pinxit.core.errors import InputError
 from pinxit.core.game import Batch
+from pinxit.core.records import read
 from pinxit.core.spec import Spec
 from pinxit.core.trainer import Trainer
 from pinxit.losses import adversarial, penalties
@@ -87,6 +89,37 @@ def test_pre_training_sees_real_images_alone_and_sets_the_margin(tmp_path):
     assert g.margin.item() == pytest.approx(margin, rel=1e-4)
     assert energies[-1] < energies[0]
     assert len(second.turns) == 2
+
+
+def test_the_log_of_the_pre_training_has_the_margin_and_no_counter(tmp_path):
+    trainer = Trainer(game(pretrain=3, rounds=1), Tiny(SPEC), tmp_path, settings=Settings(log_every=3))
+    trainer.fit()
+    first = read(tmp_path / "metrics.jsonl")[0]
+    assert {key for key in first if "/" in key} == {
+        "discriminator/reconstruction_loss", "discriminator/energy", "discriminator/margin", "discriminator/gradient",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_the_margin_is_that_of_the_whole_batch_however_it_is_split(tmp_path, accumulate):
+    """The first rounds' mean energies, of batches in one piece."""
+    trainer = Trainer(
+        game(batch_size=12, pretrain=3), Tiny(SPEC), tmp_path, settings=Settings(accumulate=accumulate, log_every=1)
+    )
+    trainer.fit()
+    energies = [line["discriminator/energy"] for line in read(tmp_path / "metrics.jsonl")[:3]]
+    assert trainer.game.margin.item() == pytest.approx(sum(energies) / 3, rel=1e-5)
+
+
+def test_pairs_need_two_samples_a_share(tmp_path):
+    def trainer(name, **changes):
+        return Trainer(game(batch_size=2, rounds=1, pretrain=0, **changes), Tiny(SPEC), tmp_path / name, settings=settings)
+
+    settings = Settings(accumulate=2)
+    with pytest.raises(InputError, match="`batch_size` 2 .*`accumulate` 2.*`pulling_away` compares samples in pairs: take 4 or"):
+        trainer("refused")
+    assert not (tmp_path / "refused").exists()
+    trainer("alone", pulling_away=0.0).fit()
 
 
 def test_a_score_head_is_refused_with_the_reason():

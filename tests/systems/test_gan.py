@@ -6,10 +6,13 @@ import pytest
 import torch
 
 from pinxit.core.clock import Clock
+from pinxit.core.config import Settings
 from pinxit.core.errors import InputError
 from pinxit.core.game import Batch
 from pinxit.core.spec import Spec
+from pinxit.core.trainer import Trainer
 from pinxit.systems import gan, lsgan
+from toys._nets import Tiny
 
 SPEC = Spec(1, 4, 4)
 BATCH = Batch(torch.rand(16, 1, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1)
@@ -66,6 +69,15 @@ def test_packs_never_mix_real_and_generated_samples(system):
     g = system.build(system.PRESETS["tiny"].replace(pack=4), SPEC)
     with pytest.raises(InputError, match="a batch of 6 does not divide"):  # what one of several processes may be dealt
         g.discriminator_loss(Batch(BATCH.images[:6]), Clock())
+
+
+@pytest.mark.parametrize("system", [gan, lsgan])
+def test_a_share_divides_into_packs_too(tmp_path, system):
+    g = system.build(system.PRESETS["tiny"].replace(pack=4), SPEC)
+    Trainer(g, Tiny(SPEC), tmp_path / "whole", settings=Settings(accumulate=2))
+    with pytest.raises(InputError, match="`batch_size` 8 .*2 samples each.*`accumulate` 4.*`pack` 4: take a multiple of 16"):
+        Trainer(g, Tiny(SPEC), tmp_path / "split", settings=Settings(accumulate=4))
+    assert not (tmp_path / "split").exists()
 
 
 def test_k_discriminator_updates_a_round():

@@ -83,3 +83,21 @@ def test_the_share_at_the_bound_counts_both_ends():
 def test_an_unknown_constraint_is_refused(apart):
     with pytest.raises(InputError, match="did you mean `penalty`"):
         critics.train(*apart, "penality")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"lr": 0.0}, "`lr` is 0.0"),
+        ({"steps": -1}, "`steps` is -1"),
+        ({"clip": 0.0}, "`clip` is 0.0"),
+        ({"lambda_gp": -1.0}, "`lambda_gp` is -1.0"),
+        ({"widths": (3,)}, "`widths` has 3: sorted pairs need even"),
+        ({"x_fake": torch.zeros(4, 3)}, r"`x_fake` has shape \(4, 3\)"),
+        ({"x": torch.zeros(0, 2)}, r"`x` has shape \(0, 2\)"),
+    ],
+)
+def test_mistakes_name_the_argument(changes, said):
+    given = {"x": torch.zeros(4, 2), "x_fake": torch.ones(4, 2), "constraint": "sorted", "steps": 1, **changes}
+    with pytest.raises(InputError, match=said):
+        critics.train(**given)

@@ -7,7 +7,7 @@ import pytest
 from scipy import integrate, stats
 
 from pinxit.core.errors import InputError
-from pinxit.theory import densities, transport
+from pinxit.theory import densities, gaussians, transport
 from pinxit.theory.densities import Mixture
 
 TWO = Mixture.of([-1.5, 1.0], [0.4, 0.9], [0.3, 0.7])
@@ -70,6 +70,41 @@ def test_the_error_covers_a_box_too_coarse(monkeypatch):
     assert found.error >= abs(found.value - truth)
 
 
+@pytest.mark.parametrize(
+    ("mean", "narrow", "wide"), [(0, 1e-3, 10), (0.0037, 1e-4, 10), (1.3, 1e-6, 10), (0, 1e-8, 100), (5, 1e-3, 1)]
+)
+def test_scales_far_apart(mean, narrow, wide):
+    """Even steps over the wide one's box are up to ten million of the narrow one's deviations long."""
+    p, q = Mixture.of([mean], narrow), Mixture.of([0.0], wide)
+    square, round_ = narrow**2, wide**2
+    for found, truth in (
+        (densities.kl(p, q), gaussians.kl(mean, square, 0, round_)),
+        (densities.kl(q, p), gaussians.kl(0, round_, mean, square)),
+        (densities.cross_entropy(p, q), gaussians.cross_entropy(mean, square, 0, round_)),
+        (densities.wasserstein2(p, q), gaussians.wasserstein2(mean, square, 0, round_)),
+    ):
+        assert abs(found.value - truth) <= found.error
+        assert found.error <= 1e-9 * abs(truth)
+    assert densities.js(p, q).value < math.log(2)
+    assert densities.total_variation(p, q).value == pytest.approx(1, abs=1e-3)
+
+
+def test_scales_far_apart_in_the_plane_and_in_one_mixture():
+    p, q = Mixture.of([[0.5, 0.0]], 1e-3), Mixture.of([[0.0, 0.0]], 10.0)
+    found = densities.kl(p, q)
+    assert abs(found.value - gaussians.kl([0.5, 0], 1e-6 * np.eye(2), [0, 0], 100 * np.eye(2))) <= found.error < 1e-9
+    # 0.7 of it far outside the other part: H = sum w (H_k - log w).
+    both = Mixture.of([0.0, 1000.0], [10.0, 1e-4], [0.3, 0.7])
+    parts = sum(w * (0.5 * math.log(2 * math.pi * math.e * s * s) - math.log(w)) for w, s in ((0.3, 10.0), (0.7, 1e-4)))
+    assert densities.entropy(both).value == pytest.approx(parts, abs=1e-10)
+
+
+def test_what_the_quadrature_can_t_settle_is_refused():
+    thin = Mixture(np.ones(1), np.zeros((1, 2)), np.array([[[1.0, 0.999999], [0.999999, 1.0]]]))
+    with pytest.raises(InputError, match=r"error of .*, above 10% of it: .*too near to singular"):
+        densities.kl(thin, Mixture.of([[0.0, 0.0]], 10.0))
+
+
 def test_a_ring_in_the_plane_has_the_entropy_of_its_parts():
     """Eight modes twelve deviations apart and more: log 8 + that of one, to 1e-6."""
     angles = 2 * np.pi * np.arange(8) / 8
@@ -113,3 +148,24 @@ def test_mistakes():
         Mixture.of([0.0, 1.0], 1.0, [0.5, 0.6])
     with pytest.raises(InputError, match="shape"):
         Mixture.of(np.zeros((2, 3)), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: Mixture.of([math.nan], 1.0), "`means` has an entry that is not finite"),
+        (lambda: Mixture.of([], 1.0), "`means` has shape"),
+        (lambda: Mixture.of([0.0], math.inf), "`scale` has an entry that is not finite"),
+        (lambda: Mixture.of([0.0, 1.0], [1.0, 2.0, 3.0]), "one a component"),
+        (lambda: Mixture(np.array([1.5, -0.5]), np.zeros((2, 1)), np.ones((2, 1, 1))), "`weights` has 2 entries, .* below 0"),
+        (lambda: Mixture(np.ones(1), np.zeros((2, 1)), np.ones((2, 1, 1))), r"`weights` has shape \(1,\): it must be \(2,\)"),
+        (lambda: Mixture(np.ones(1), np.zeros((1, 2)), np.ones((1, 2, 2))), "`covariances` has the eigenvalue"),
+        (lambda: Mixture(np.ones(1), np.zeros((1, 2)), np.ones((1, 1, 1))), r"`covariances` has shape \(1, 1, 1\)"),
+        (lambda: TWO.log_prob(np.zeros(5)), r"`x` has shape \(5,\)"),
+        (lambda: TWO.sample(-1, np.random.default_rng(0)), "`n` is -1"),
+        (lambda: TWO.quantile(np.array([0.5, 1.5])), r"`u` runs from 0.5 to 1.5"),
+    ],
+)
+def test_mistakes_name_the_argument(call, said):
+    with pytest.raises(InputError, match=said):
+        call()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from pinxit.core.errors import InputError
 from pinxit.losses import adversarial
 from pinxit.theory import densities, discrete, discriminators
 from pinxit.theory.densities import Mixture
@@ -106,3 +107,25 @@ def test_gradients_by_the_output():
     for name, loss in losses.items():
         (gradient,) = torch.autograd.grad(loss(d), d)
         np.testing.assert_allclose(found[name], 4 * gradient.abs().numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: discriminators.value([1.5, 0.5], [0.5, 0.5], [0.5, 0.5]), r"`discriminator` is 1.5: it must be in \[0, 1\]"),
+        (lambda: discriminators.value([-0.1, 0.5], [0.5, 0.5], [0.5, 0.5]), "`discriminator` is -0.1"),
+        (lambda: discriminators.value([math.nan, 0.5], [0.5, 0.5], [0.5, 0.5]), "not finite"),
+        (lambda: discriminators.value([0.5], [0.5, 0.5], [0.5, 0.5]), r"`discriminator` has shape \(1,\) and `p` \(2,\)"),
+        (lambda: discriminators.value([0.5, 0.5], [0.5, 0.5], [1.0]), r"and `q` \(1,\): both must live on the same points"),
+        (lambda: discriminators.value([0.5, 0.5], [0.5, 0.5], [0.7, 0.7]), "`q` sums to 1.4"),
+        (lambda: discriminators.optimal_discriminator([-0.5, 1.5], [0.5, 0.5]), "`p` is -0.5: it must be >= 0"),
+        (lambda: discriminators.optimal_discriminator([0.5, 0.5], [1.0]), "same points"),
+        (lambda: discriminators.shift_gradients(-1.0, 0.5), "`distance` is -1.0: it must be > 0"),
+        (lambda: discriminators.shift_gradients(1.0, 0.0), "`scale` is 0.0"),
+        (lambda: discriminators.point_gradients(0.0, 1.0), "`distance` is 0.0"),
+        (lambda: discriminators.point_gradients(1.0, -2.0), "`slope` is -2.0"),
+    ],
+)
+def test_mistakes(call, said):
+    with pytest.raises(InputError, match=said):
+        call()

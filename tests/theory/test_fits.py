@@ -62,3 +62,19 @@ def test_one_gaussian_is_fitted_exactly_both_ways():
 def test_a_plane_is_refused():
     with pytest.raises(InputError, match="on the line"):
         fits.reverse(Mixture.of([[0.0, 0.0]], 1.0), 0.0, 1.0)
+    with pytest.raises(InputError, match="on the line"):
+        fits.forward(Mixture.of([[0.0, 0.0]], 1.0))
+
+
+@pytest.mark.parametrize(("mean", "scale", "said"), [(0.0, 0.0, "`scale` is 0.0"), (math.nan, 1.0, "`mean` has an entry")])
+def test_a_start_that_is_none(mean, scale, said):
+    with pytest.raises(InputError, match=said):
+        fits.reverse(P, mean, scale)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_component_without_weight_is_not_there():
+    padded, alone = Mixture.of([-1.0, 1.0], [0.5, 0.01], [1.0, 0.0]), Mixture.of([-1.0], 0.5)
+    assert fits.reverse(padded, 0.0, 1.0) == fits.reverse(alone, 0.0, 1.0)
+    best = fits.best_reverse(padded)
+    assert (best.mean, best.scale, best.divergence) == (pytest.approx(-1), pytest.approx(0.5), pytest.approx(0, abs=1e-10))

@@ -1,5 +1,7 @@
 """Closed forms of Gaussians against torch.distributions, quadrature and optimal couplings."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -64,3 +66,18 @@ def test_wasserstein2_is_the_cost_of_the_linear_map_that_carries_one_to_the_othe
 def test_mistakes(mean, covariance, said):
     with pytest.raises(InputError, match=said):
         gaussians.kl(mean, covariance, mean, covariance)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (([0.0], 1.0, [0.0, 0.0], np.eye(2)), "`mean_p` has shape .* and `mean_q`"),
+        ((math.nan, 1.0, 0.0, 1.0), "`mean_p` has an entry that is not finite"),
+        ((0.0, 1.0, 0.0, math.inf), "`covariance_q` has an entry that is not finite"),
+        ((0.0, 1.0, 0.0, -1.0), "`covariance_q` has the eigenvalue -1"),
+    ],
+)
+def test_mistakes_name_the_argument(given, said):
+    for call in (gaussians.kl, gaussians.wasserstein2):
+        with pytest.raises(InputError, match=said):
+            call(*given)

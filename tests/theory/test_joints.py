@@ -6,6 +6,7 @@ import math
 import pytest
 from scipy import integrate
 
+from pinxit.core.errors import InputError
 from pinxit.theory import gaussians, joints
 from pinxit.theory.joints import Toy
 
@@ -61,3 +62,15 @@ def test_equal_joints_have_no_divergence():
     assert joints.joint_kl(same) == pytest.approx(0, abs=1e-12)
     assert joints.joint_js(same).value == pytest.approx(0, abs=1e-9)
     assert abs(joints.gan_estimate(same).value) < 1e-3
+
+
+@pytest.mark.parametrize("changes", [{"s": 0.0}, {"t": -0.6}, {"r": math.nan}, {"a": math.inf}])
+def test_a_toy_of_no_densities_is_refused(changes):
+    with pytest.raises(InputError, match=f"`{next(iter(changes))}` "):
+        joints.Toy(**changes)
+
+
+def test_estimates_need_two_samples():
+    for estimate in (joints.vae_estimate, joints.gan_estimate):
+        with pytest.raises(InputError, match="`n` is 1: it must be >= 2"):
+            estimate(joints.Toy(), n=1)

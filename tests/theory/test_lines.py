@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from pinxit.core.errors import InputError
 from pinxit.theory import lines
 from pinxit.theory.lines import Measured
 
@@ -41,3 +42,19 @@ def test_every_error_is_seen():
 def test_the_two_sides_of_zero_are_not_joined():
     assert [m.distance for m in lines.one_side([perfect(t) for t in lines.DISTANCES], -1)] == [-1.0, -0.75, -0.5, -0.25]
     assert lines.slopes([0.0, 1.0, 3.0], [1.0, 2.0, 2.0]) == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: lines.points(1.0, 0, torch.Generator()), "`n` is 0"),
+        (lambda: lines.points(math.nan, 1, torch.Generator()), "`distance` has an entry"),
+        (lambda: lines.slopes([0.0, 1.0], [0.0]), r"`values` has shape \(1,\): it must be \(2,\)"),
+        (lambda: lines.slopes([1.0, 1.0], [0.0, 1.0]), "neighbours must differ"),
+        (lambda: lines.one_side([], 0), "`sign` is 0"),
+        (lambda: lines.bars([]), "`measured` has 0 and 0"),
+    ],
+)
+def test_mistakes(call, said):
+    with pytest.raises(InputError, match=said):
+        call()

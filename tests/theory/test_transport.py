@@ -108,3 +108,16 @@ def test_mistakes():
         Points.of(np.zeros((3, 2)), [0.5, 0.5])
     with pytest.raises(InputError, match="finite"):
         Points.of([[np.nan]])
+    for call in (transport.transport, transport.wasserstein, transport.wasserstein_pot):
+        with pytest.raises(InputError, match="`order` is 0: it must be >= 1"):
+            call(p, p, 0)
+    with pytest.raises(InputError, match="`order` is 0"):
+        transport.wasserstein_line(line, line, 0)
+    with pytest.raises(InputError, match=">= 0"):
+        Points(np.zeros((2, 1)), np.array([1.5, -0.5]))
+    with pytest.raises(InputError, match="`y` has shape"):
+        transport.distances(np.zeros((2, 1)), np.zeros((2, 2)))
+    with pytest.raises(InputError, match=r"`f` has shape \(3,\): it must be \(2,\)"):
+        transport.steepest(np.zeros(3), np.zeros((2, 1)))
+    with pytest.raises(InputError, match="`found.at_q` has shape"):
+        transport.extended(transport.potential(p, p), p, Points.of(np.zeros((2, 2))), p.x)

@@ -147,3 +147,8 @@ def test_mistakes(setting):
         vanishing(frozen, latents, real, score, score, PLAN)
     with pytest.raises(InputError, match="nothing was recorded"):
         Trace().at("minimax", 3)
+    with pytest.raises(InputError, match="no list `accuracyy` is recorded: did you mean `accuracy`"):
+        Trace().at("accuracyy", 3)
+    for name in ("steps", "batch_size", "probe", "lambda_gp", "lr", "critic_lr"):
+        with pytest.raises(InputError, match=f"`{name}` is -1"):
+            Plan(**{name: -1})

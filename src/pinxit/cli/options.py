@@ -84,7 +84,7 @@ class Interpolate(Config):
     steps: int = Field(10, ge=2)
     """Pictures a walk, its ends included."""
     classes: Annotated[tuple[str, ...], tyro.conf.arg(aliases=("--class",), metavar="CLASS")] = ()
-    """The walks' classes in turn, of a class-conditional model; none given are all. A walk stays in its class."""
+    """The walks' classes in turn, of a class-conditional model; by default all. A walk stays in its class."""
     seed: Seed = 0
     """Another seed, other walks."""
     out: Path = Path("interpolation.png")
@@ -137,7 +137,7 @@ class Directions(Config):
     data: str | None = None
     """Labelled images; None is the run's own set. To a model that is told the class, labels of another number are attributes."""
     classes: Annotated[tuple[str, ...], tyro.conf.arg(aliases=("--class",), metavar="CLASS")] = ()
-    """The classes whose directions are shown; none given are all."""
+    """The classes whose directions are shown; by default all."""
     seed: Seed = 0
     """Another seed, other images."""
     out: Path = Path("directions.png")

@@ -12,6 +12,7 @@ import difflib
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Annotated, Any, get_args, get_origin
 
 import tyro
@@ -90,20 +91,24 @@ def flags(model: type[Config], prefix: str = "") -> Iterator[str]:
 
 
 def check_flags(argv: Sequence[str], groups: Sequence[Group], prog: str) -> None:
-    """Refuse a flag that no group has, naming the near one; and a list that is given twice, for the first would be lost."""
+    """Refuse a flag that no group has, naming the near one; and a list that says nothing, or that is there twice.
+
+    Of two the first would be lost. A list without values is one of its own where the default has some (no hidden layers).
+    """
     known = [*_HELP, *(flag for group in groups for flag in flags(group.model))]
-    lists = {
-        flag for g in groups for name, field in g.model.model_fields.items() if _is_list(field) for flag in _names(name, field)
-    }
+    fields = [item for group in groups for item in group.model.model_fields.items() if _is_list(item[1])]
+    lists = {flag: field.default for name, field in fields for flag in _names(name, field)}
     seen: set[str] = set()
-    for word in argv:
+    for word, following in pairwise([*argv, "--"]):
         flag = word.partition("=")[0].replace("_", "-")
-        if word.startswith("-") and len(word) > 1 and not _NUMBER.match(word) and flag not in known:
+        if _is_flag(word) and flag not in known:
             match = difflib.get_close_matches(flag, known, n=1)
             fix = f"did you mean `{match[0]}`?" if match else f"see {prog} --help"
             raise InputError(f"unknown option `{word.partition('=')[0]}` of {prog}: {fix}")
         if flag in lists and flag in seen:
             raise InputError(f"`{flag}` is given twice: give it once, with all its values behind it")
+        if word.replace("_", "-") in lists and lists[flag] == () and _is_flag(following):
+            raise InputError(f"`{flag}` has no value: give at least one behind it, or leave it out")
         seen.add(flag)
 
 
@@ -145,6 +150,11 @@ def _names(name: str, field: FieldInfo) -> Iterator[str]:
     yield f"--{name.replace('_', '-')}"
     for extra in field.metadata:
         yield from getattr(extra, "aliases", None) or ()
+
+
+def _is_flag(word: str) -> bool:
+    """Whether a word starts an option: neither a value, nor a negative number."""
+    return word.startswith("-") and len(word) > 1 and not _NUMBER.match(word)
 
 
 def _is_list(field: FieldInfo) -> bool:

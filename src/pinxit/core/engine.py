@@ -63,20 +63,6 @@ class Engine:
         """The precision's context for forward passes."""
         return self.fabric.autocast()
 
-    def share(self, game: nn.Module, batch_size: int, accumulate: int) -> None:
-        """Refuse a batch that does not split evenly over processes and micro-batches, or whose shares have no statistics."""
-        parts = self.world * accumulate
-        if batch_size % parts:
-            raise InputError(
-                f"`batch_size` {batch_size} does not split over {self.world} processes x `accumulate` {accumulate}: "
-                f"take a multiple of {parts}"
-            )
-        if batch_size == parts and any(isinstance(module, nn.BatchNorm1d) for module in game.modules()):
-            raise InputError(
-                f"`batch_size` {batch_size} over {parts} shares is one sample each, which has no statistics for batch norm: "
-                f"take {2 * parts} or more, or another normalisation"
-            )
-
     def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Replace gradients by their mean over processes; a parameter without one anywhere keeps none."""
         if self.world == 1:

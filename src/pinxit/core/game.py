@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 
 from pinxit.core.clock import Clock
 from pinxit.core.errors import InputError
+from pinxit.core.shares import Share
 from pinxit.core.spec import Spec
 
 Stats = Mapping[str, Tensor]
@@ -42,9 +43,8 @@ class Batch:
         """`parts` equal micro-batches; raises InputError where the size is not a multiple of `parts`."""
         if len(self) % parts:
             raise InputError(f"a share of {len(self)} images can't be split into `accumulate`={parts} equal parts")
-        images = self.images.chunk(parts)
         labels = [None] * parts if self.labels is None else self.labels.chunk(parts)
-        return tuple(Batch(x, y) for x, y in zip(images, labels, strict=True))
+        return tuple(Batch(x, y) for x, y in zip(self.images.chunk(parts), labels, strict=True))
 
 
 @dataclass(frozen=True)
@@ -127,10 +127,12 @@ class Stage:
 class AbstractGame(nn.Module, ABC):
     """A system at work: its networks as sub-modules, its players and stages as declarations.
 
-    `shared` names the parameters that two players may both move; any other overlap is an error.
+    `shared` names the parameters that two players may both move; any other overlap is an error. `share` is what the objectives
+    ask of the images that one process sees at a time.
     """
 
     shared: frozenset[str] = frozenset()
+    share: Share = Share()
 
     def __init__(self, config: Any, spec: Spec) -> None:
         super().__init__()
@@ -165,8 +167,7 @@ def owners(game: AbstractGame) -> dict[str, Player]:
     """
     players = game.players()
     names = {p: name for name, p in game.named_parameters()}
-    missing = game.shared - set(names.values())
-    if missing:
+    if missing := game.shared - set(names.values()):
         raise InputError(f"`shared` names {sorted(missing)}, which are not parameters of {type(game).__name__}")
     held: dict[str, list[str]] = {name: [] for name, p in game.named_parameters() if p.requires_grad}
     for player, declared in players.items():

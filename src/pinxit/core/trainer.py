@@ -9,7 +9,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from pinxit.core import checkpoint
+from pinxit.core import checkpoint, shares
 from pinxit.core.averaging import Averaged
 from pinxit.core.clock import Clock
 from pinxit.core.config import Settings
@@ -52,7 +52,7 @@ class Trainer:
         self.players = owners(game)
         self.stages = game.stages()
         for stage in self.stages:
-            self.engine.share(game, stage.batch_size, settings.accumulate)
+            shares.check(game, stage.batch_size, processes=self.engine.world, accumulate=settings.accumulate)
         self.engine.broadcast(game)
         self._averaged = Averaged(game, self.players, settings.average.half_life, settings.average.ramp)
         self.parameters = {name: player.parameters() for name, player in self.players.items()}

@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pinxit.core.errors import InputError
+
 TINY = 1e-12
 """Added to a squared norm: the root's gradient at zero is finite with it."""
 
@@ -80,8 +82,12 @@ def pulling_away(codes: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
 
     Args:
         codes: of n >= 2 generated samples.
+
+    Raises:
+        InputError: fewer than two codes, which make no pair.
     """
-    n = len(codes)
+    if (n := len(codes)) < 2:
+        raise InputError(f"the pulling-away term compares codes in pairs, `codes` has {n}: it needs 2 or more")
     with torch.autocast(codes.device.type, enabled=False):
         codes = codes.to(torch.promote_types(codes.dtype, torch.float32))
         unit = codes / (codes.square().sum(dim=1, keepdim=True) + TINY).sqrt()

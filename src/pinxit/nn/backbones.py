@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pinxit.core.errors import InputError
 from pinxit.core.gan_config import GANConfig
+from pinxit.core.shares import Share
 from pinxit.core.spec import Spec
 from pinxit.nn.dcgan import DCGANGenerator, DCGANTrunk
 from pinxit.nn.mlp import MLPGenerator, MLPTrunk, orthogonal
@@ -144,6 +145,11 @@ def check_pack(pack: int, n: int) -> None:
     """Raise InputError where n samples do not divide into packs."""
     if n % pack:
         raise InputError(f"`pack` is {pack}: a batch of {n} does not divide into packs of it; take a multiple")
+
+
+def pack_share(pack: int) -> Share:
+    """What a discriminator of packs asks of the images that it sees at a time."""
+    return Share(multiple=pack, why=f"which does not divide into packs of `pack` {pack}")
 
 
 def both(network: nn.Module, x: Tensor, x_fake: Tensor) -> tuple[Tensor, Tensor]:

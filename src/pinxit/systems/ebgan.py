@@ -33,6 +33,7 @@ from pinxit.core.game import Batch, Loss, Player, Stage, Stats, Turn
 from pinxit.core.gan import AbstractGAN
 from pinxit.core.gan_config import GANConfig
 from pinxit.core.rng import seed_of, seeded
+from pinxit.core.shares import Share
 from pinxit.core.spec import Spec
 from pinxit.losses import penalties
 from pinxit.losses.adversarial import energy, energy_loss
@@ -87,6 +88,8 @@ class EBGAN(AbstractGAN):
         self.generator = backbones.generator(config, spec)
         self.discriminator = backbones.Autoencoder(config, spec, config.code)
         self.register_buffer("margin", torch.tensor(config.margin))
+        if config.pulling_away:
+            self.share = Share(least=2, why="and `pulling_away` compares samples in pairs")
 
     def players(self) -> dict[str, Player]:
         """Discriminator and generator."""
@@ -101,15 +104,14 @@ class EBGAN(AbstractGAN):
         return (*first, Stage(turns, config.rounds, config.batch_size))
 
     def reconstruction_loss(self, batch: Batch, clock: Clock) -> Loss:
-        """E e(x), before the game; the mean energy moves the margin in `set_margin`."""
+        """E e(x), before the game; the margin as the last hundred rounds' mean of it: m + (e - m) / min(round + 1, 100)."""
         loss = energy(batch.images, self.discriminator(batch.images)).mean()
-        return Loss(loss, {"energy": loss, "progress": torch.tensor(clock.round)})
+        return Loss(loss, {"energy": loss, "margin": self.margin + (loss.detach() - self.margin) / min(clock.round + 1, 100)})
 
     @torch.no_grad()
     def set_margin(self, stats: Stats) -> None:
-        """The margin as the mean energy of the last hundred rounds: m <- m + (e - m) / min(round + 1, 100)."""
-        share = 1 / (stats["progress"] + 1).clamp(max=100.0)
-        self.margin += share.to(self.margin.device) * (stats["energy"] - self.margin)
+        """The margin moves; the mean over shares is that of the whole batch, for it is linear in the energy."""
+        self.margin.copy_(stats["margin"])
 
     def discriminator_loss(self, batch: Batch, clock: Clock) -> Loss:
         """L_D."""
@@ -129,8 +131,10 @@ class EBGAN(AbstractGAN):
         """L_G."""
         x_fake = self.sample(len(batch))
         codes = self.discriminator.encode(x_fake)
-        pulled = penalties.pulling_away(codes)
         loss = energy(x_fake, self.discriminator.decode(codes)).mean()
+        if not self.config.pulling_away:
+            return Loss(loss)
+        pulled = penalties.pulling_away(codes)
         return Loss(loss + self.config.pulling_away * pulled, {"pulling away": pulled})
 
 

@@ -106,6 +106,7 @@ class GAN(AbstractGAN):
     def __init__(self, config: Config, spec: Spec) -> None:
         super().__init__(config, spec)
         backbones.check_pack(config.pack, config.batch_size)
+        self.share = backbones.pack_share(config.pack)
         self.generator = backbones.generator(config, spec)
         self.discriminator = _discriminator(config, spec)
         if config.r1:

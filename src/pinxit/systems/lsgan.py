@@ -75,6 +75,7 @@ class LSGAN(AbstractGAN):
     def __init__(self, config: Config, spec: Spec) -> None:
         super().__init__(config, spec)
         backbones.check_pack(config.pack, config.batch_size)
+        self.share = backbones.pack_share(config.pack)
         self.generator = backbones.generator(config, spec)
         self.discriminator = backbones.score(config, spec, pack=config.pack)
         if config.r1:

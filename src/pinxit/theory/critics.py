@@ -29,7 +29,7 @@ from pinxit.diagnostics import lipschitz
 from pinxit.losses.adversarial import discriminator_loss, wasserstein_critic_loss
 from pinxit.losses.penalties import gradient_penalty
 from pinxit.nn.spectral import spectral_norm
-from pinxit.theory import transport
+from pinxit.theory import checks, transport
 from pinxit.theory.densities import Mixture
 
 Constraint = Literal["clip", "penalty", "spectral", "sorted"]
@@ -70,6 +70,10 @@ class SortedPairs(nn.Module):
 
 def network(widths: Sequence[int], *, sort: bool = False) -> nn.Sequential:
     """Linear layers with LeakyReLU(0.2), or sorted pairs, between; one score (n,), float32; drawn from the default generator."""
+    for number, width in enumerate(widths):
+        checks.at_least(width, "widths", 1)
+        if sort and number and width % 2:
+            raise InputError(f"`widths` has {width}: sorted pairs need even hidden widths")
     layers: list[nn.Module] = []
     for d_in, d_out in pairwise((*widths, 1)):
         layers += [nn.Linear(d_in, d_out), SortedPairs() if sort else nn.LeakyReLU(0.2)]
@@ -102,15 +106,19 @@ def train(
         seed: decides weights and interpolates.
 
     Raises:
-        InputError: another constraint.
+        InputError: another constraint, points of different dimensions, a rate or c that is not > 0, an odd width to be sorted.
     """
     if constraint not in CONSTRAINTS:
         raise InputError(f"unknown `constraint` `{constraint}`: {near(constraint, CONSTRAINTS)}")
+    _check_points(x, x_fake)
+    checks.at_least(steps, "steps", 0)
+    checks.at_least(lambda_gp, "lambda_gp", 0)
+    checks.positive(clip, "clip")
+    rate = checks.positive((5e-5 if constraint == "clip" else 2e-3) if lr is None else lr, "lr")
     with seeded(seed_of("critic", constraint, seed)):
         critic = network((x.shape[1], *widths), sort=constraint == "sorted").to(x.dtype)
         if constraint in ("spectral", "sorted"):
             spectral_norm(critic)
-        rate = lr or (5e-5 if constraint == "clip" else 2e-3)
         moved = list(critic.parameters())
         optimizer: torch.optim.Optimizer
         optimizer = torch.optim.RMSprop(moved, rate) if constraint == "clip" else torch.optim.Adam(moved, rate, betas=(0.0, 0.9))
@@ -134,6 +142,9 @@ def train_discriminator(
     x: Tensor, x_fake: Tensor, *, widths: Sequence[int] = (64, 64), steps: int = 400, lr: float = 1e-2, seed: int = 0
 ) -> nn.Sequential:
     """Logits of x (n, d) against x_fake (m, d), trained on all points at every step by Adam; in eval mode."""
+    _check_points(x, x_fake)
+    checks.at_least(steps, "steps", 0)
+    checks.positive(lr, "lr")
     with seeded(seed_of("discriminator", seed)):
         discriminator = network((x.shape[1], *widths)).to(x.dtype)
         optimizer = torch.optim.Adam(discriminator.parameters(), lr)
@@ -166,6 +177,8 @@ def reached(critic: nn.Sequential, x: Tensor, x_fake: Tensor, *, steps: int = 40
 
 def between(x: Tensor, x_fake: Tensor, n: int, generator: torch.Generator) -> Tensor:
     """`n` random points on lines between the two sets, one share each."""
+    _check_points(x, x_fake)
+    checks.at_least(n, "n", 1)
     i = torch.randint(len(x), (n,), generator=generator)
     j = torch.randint(len(x_fake), (n,), generator=generator)
     share = torch.rand(n, 1, generator=generator, dtype=x.dtype)
@@ -174,6 +187,7 @@ def between(x: Tensor, x_fake: Tensor, n: int, generator: torch.Generator) -> Te
 
 def ring_and_centre(n: int = 64, seed: int = 0) -> tuple[Tensor, Tensor]:
     """`n` points of eight narrow Gaussians on the unit circle, and `n` of one wide Gaussian at its centre, float32 (n, 2)."""
+    checks.at_least(n, "n", 1)
     angles = 2 * np.pi * np.arange(8) / 8
     ring = Mixture.of(np.stack([np.cos(angles), np.sin(angles)], axis=1), 0.05)
     centre = Mixture.of([[0.0, 0.0]], 0.2)
@@ -196,6 +210,13 @@ def weights(critic: nn.Module) -> Tensor:
 def at_the_bound(values: Tensor, bound: float) -> float:
     """The share of |w| > 0.99 bound."""
     return float((values.abs() > 0.99 * bound).double().mean())
+
+
+def _check_points(x: Tensor, x_fake: Tensor) -> None:
+    """Refuse anything but points of one space, some on each side."""
+    for name, given in (("x", x), ("x_fake", x_fake)):
+        if given.dim() != 2 or not len(given) or given.shape[1] != x.shape[1]:
+            raise InputError(f"`{name}` has shape {tuple(given.shape)}: points are (n, d) with n >= 1, of one d in both sets")
 
 
 @torch.no_grad()

@@ -3,10 +3,14 @@
 The trapezoidal rule on a box of `REACH` standard deviations: for integrands that are analytic and decay like these, it
 converges faster than any power of the step, so the difference to twice the step bounds the error (Trefethen & Weideman
 2014). The mass left outside the box is below 1e-32. The kink of |p - q| leaves an error of the order of the step squared.
+
+Where even steps are too coarse for the narrowest component, they are even in u(x) = sum_k arsinh((x - m_k) / s_k) instead: as
+fine as each component's own scale about its mean, and wider with the distance from it. What is not settled then is refused.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,12 +22,15 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from pinxit.core.errors import InputError
+from pinxit.theory import checks
 
 Array = NDArray[np.float64]
 REACH = 12.0
 """Half-width of the box beyond the outermost means, in standard deviations."""
 POINTS = {1: 2**14 + 1, 2: 2**10 + 1}
 """Points an axis, by dimension."""
+SETTLED, NEGLIGIBLE = 0.1, 1e-9
+"""An error is accepted up to this share of the value, or up to this number; being that of twice the step, it is cautious."""
 
 
 class Estimate(NamedTuple):
@@ -38,25 +45,37 @@ class Mixture:
     """sum_k w_k N(m_k, S_k) in d = 1 or 2 dimensions.
 
     Args:
-        weights: (k,), of sum one.
+        weights: (k,), of sum one; some may be zero.
         means: (k, d).
         covariances: (k, d, d), positive definite.
+
+    Raises:
+        InputError: another shape, or numbers that are no distribution.
     """
 
     weights: Array
     means: Array
     covariances: Array
 
+    def __post_init__(self) -> None:
+        k, dim = checks.finite(self.means, "means", (None, None)).shape
+        if dim not in POINTS:
+            raise InputError(f"`means` has shape {self.means.shape}: it must be (k,), (k, 1) or (k, 2)")
+        checks.finite(checks.distribution(self.weights, "weights"), "weights", (k,))
+        for covariance in checks.finite(self.covariances, "covariances", (k, dim, dim)):
+            checks.covariance(covariance, "covariances")
+
     @classmethod
     def of(cls, means: ArrayLike, scale: ArrayLike, weights: Sequence[float] | None = None) -> Mixture:
         """Round components: means (k,) or (k, d), standard deviations a number or (k,), equal weights by default."""
         m = np.asarray(means, dtype=np.float64)
         m = m[:, None] if m.ndim == 1 else m
-        if m.ndim != 2 or m.shape[1] not in POINTS:
+        if m.ndim != 2 or not len(m) or m.shape[1] not in POINTS:
             raise InputError(f"`means` has shape {m.shape}: it must be (k,), (k, 1) or (k, 2)")
-        s = np.broadcast_to(np.asarray(scale, dtype=np.float64), (len(m),))
-        if not (s > 0).all():
-            raise InputError(f"`scale` is {scale}: standard deviations must be > 0")
+        s = checks.finite(scale, "scale")
+        if s.shape not in ((), (len(m),)) or not (s > 0).all():
+            raise InputError(f"`scale` is {scale}: standard deviations must be > 0, a number or one a component")
+        s = np.broadcast_to(s, (len(m),))
         w = np.full(len(m), 1 / len(m)) if weights is None else np.asarray(weights, dtype=np.float64)
         if w.shape != (len(m),) or w.min() < 0 or abs(w.sum() - 1) > 1e-9:
             raise InputError(f"`weights` is {weights}: one number >= 0 a component, of sum 1")
@@ -81,6 +100,8 @@ class Mixture:
 
     def log_prob(self, x: Array) -> Array:
         """log p at x (..., d), as (...)."""
+        if np.shape(x)[-1:] != (self.dim,):
+            raise InputError(f"`x` has shape {np.shape(x)}: points of this mixture are (..., {self.dim})")
         terms = [self._component(k, x) for k in range(len(self.weights)) if self.weights[k] > 0]
         return np.logaddexp.reduce(terms)
 
@@ -90,6 +111,7 @@ class Mixture:
 
     def sample(self, n: int, generator: np.random.Generator) -> Array:
         """`n` points (n, d)."""
+        checks.at_least(n, "n", 0)
         which = generator.choice(len(self.weights), size=n, p=self.weights)
         noise = generator.standard_normal((n, self.dim))
         return self.means[which] + np.einsum("nij,nj->ni", self._roots[which], noise)
@@ -101,6 +123,8 @@ class Mixture:
 
     def quantile(self, u: Array, *, upper: bool = False) -> Array:
         """The x with P(X <= x) = u, or P(X > x) = u with `upper`, for u in (0, 1); one dimension only, by bisection."""
+        if not ((np.asarray(u) > 0) & (np.asarray(u) < 1)).all():
+            raise InputError(f"`u` runs from {np.min(u):.6g} to {np.max(u):.6g}: quantiles are of numbers in (0, 1)")
         low = np.full(np.shape(u), float((self._line - 40 * self._deviations).min()))
         high = np.full(np.shape(u), float((self._line + 40 * self._deviations).max()))
         for _ in range(80):
@@ -131,18 +155,25 @@ class Mixture:
 
 
 def integrate(f: Callable[[Array], Array], *within: Mixture) -> Estimate:
-    """The integral of f, which maps points (..., d) to (...), over a box around the mixtures `within`."""
+    """The integral of f, which maps points (..., d) to (...), over a box around the mixtures `within`.
+
+    Raises:
+        InputError: the mixtures have different dimensions, or the error stays above a tenth of the value.
+    """
     dims = {p.dim for p in within}
     if len(dims) != 1:
         raise InputError(f"the distributions have {sorted(dims)} dimensions: they must have the same")
-    axes = _box(within)
-    values = f(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1))
-    steps = [float(axis[-1] - axis[0]) / (len(axis) - 1) for axis in axes]
-    fine = values.sum() * math.prod(steps)
-    coarse = values[(slice(None, None, 2),) * len(axes)].sum() * math.prod(2 * step for step in steps)
-    # The integrand itself is computed to some hundred roundings, by its logarithms and the inverse of a covariance.
-    rounding = 256 * np.finfo(np.float64).eps * np.abs(values).sum() * math.prod(steps)
-    return Estimate(float(fine), float(abs(fine - coarse) + rounding))
+    axes, roundings = _box(within), _roundings(within)
+    found = _trapezoidal(f, axes, roundings) if _fine_enough(axes, within) else Estimate(math.nan, math.inf)
+    if not _settled(found):
+        found = _trapezoidal(f, _stretched(within), roundings)
+    if not _settled(found):
+        about = f"{found.value:.6g} with an error of {found.error:.2g}, above {SETTLED:.0%} of it"
+        raise InputError(
+            f"the quadrature on {POINTS[max(dims)]} points an axis gives {about}: "
+            "the densities' scales are too far apart, or a covariance is too near to singular"
+        )
+    return found
 
 
 def entropy(p: Mixture) -> Estimate:
@@ -213,13 +244,76 @@ def _cdf_difference(p: Mixture, q: Mixture, x: Array) -> Array:
     return p.cdf(x) - q.cdf(x)
 
 
-def _box(within: Sequence[Mixture]) -> list[Array]:
-    """The points of each axis: `REACH` standard deviations around every component."""
-    dim = within[0].dim
-    spread = [np.sqrt(np.diagonal(p.covariances, axis1=1, axis2=2)) for p in within]
-    low = np.min([(p.means - REACH * s).min(axis=0) for p, s in zip(within, spread, strict=True)], axis=0)
-    high = np.max([(p.means + REACH * s).max(axis=0) for p, s in zip(within, spread, strict=True)], axis=0)
-    return [np.linspace(low[i], high[i], POINTS[dim]) for i in range(dim)]
+class _Axis(NamedTuple):
+    """The points of an axis, and the length of it that each stands for."""
+
+    x: Array
+    lengths: Array
+
+
+def _trapezoidal(f: Callable[[Array], Array], axes: Sequence[_Axis], roundings: float) -> Estimate:
+    values = f(np.stack(np.meshgrid(*(axis.x for axis in axes), indexing="ij"), axis=-1))
+    lengths = functools.reduce(np.multiply.outer, [axis.lengths for axis in axes])
+    every_other = (slice(None, None, 2),) * len(axes)
+    fine = (values * lengths).sum()
+    coarse = 2 ** len(axes) * (values[every_other] * lengths[every_other]).sum()
+    rounding = roundings * np.finfo(np.float64).eps * (np.abs(values) * lengths).sum()
+    return Estimate(float(fine), float(abs(fine - coarse) + rounding))
+
+
+def _roundings(within: Sequence[Mixture]) -> float:
+    """To how many roundings an integrand is computed: some hundred, and those of x where x - m is a small part of it."""
+    means, deviations = _spread(within)
+    return 256 + float((np.abs(means) / deviations).max())
+
+
+def _settled(found: Estimate) -> bool:
+    return found.error <= max(SETTLED * abs(found.value), NEGLIGIBLE)
+
+
+def _spread(within: Sequence[Mixture]) -> tuple[Array, Array]:
+    """Means and standard deviations along the axes of all components that have a weight, (k, d) each."""
+    means = [p.means[p.weights > 0] for p in within]
+    deviations = [np.sqrt(np.diagonal(p.covariances, axis1=1, axis2=2))[p.weights > 0] for p in within]
+    return np.concatenate(means), np.concatenate(deviations)
+
+
+def _box(within: Sequence[Mixture]) -> list[_Axis]:
+    """Even steps over `REACH` standard deviations around every component."""
+    means, deviations = _spread(within)
+    low, high = (means - REACH * deviations).min(axis=0), (means + REACH * deviations).max(axis=0)
+    axes = [np.linspace(a, b, POINTS[len(low)]) for a, b in zip(low, high, strict=True)]
+    return [_Axis(x, np.full(len(x), (x[-1] - x[0]) / (len(x) - 1))) for x in axes]
+
+
+def _fine_enough(axes: Sequence[_Axis], within: Sequence[Mixture]) -> bool:
+    """Whether no component can lie between two points unseen: then the error would be small and wrong."""
+    narrowest = _spread(within)[1].min(axis=0)
+    return all(axis.lengths[0] <= 2 * deviation for axis, deviation in zip(axes, narrowest, strict=True))
+
+
+def _stretched(within: Sequence[Mixture]) -> list[_Axis]:
+    """The same box in even steps h of u(x) = sum_k arsinh((x - m_k) / s_k); each stands for the length h / u'(x)."""
+    means, deviations = _spread(within)
+    return [_stretched_axis(m, s, POINTS[means.shape[1]]) for m, s in zip(means.T, deviations.T, strict=True)]
+
+
+def _stretched_axis(m: Array, s: Array, points: int) -> _Axis:
+    def u(x: Array) -> Array:
+        return np.arcsinh((x[:, None] - m) / s).sum(axis=1)
+
+    def slope(x: Array) -> Array:
+        return (1 / np.hypot(x[:, None] - m, s)).sum(axis=1)
+
+    low, high = (m - REACH * s).min(), (m + REACH * s).max()
+    widest = np.arcsinh((high - low) / s)
+    table = np.unique(np.clip(m + s * np.sinh(np.linspace(-widest, widest, 513)), low, high))
+    first, last = u(np.array([low, high]))
+    levels = np.linspace(first, last, points)
+    x = np.interp(levels, u(table), table)
+    for _ in range(6):  # Newton's method, from a table that is fine at every component's scale
+        x = np.clip(x - (u(x) - levels) / slope(x), low, high)
+    return _Axis(x, (last - first) / (points - 1) / slope(x))
 
 
 def _ndtr(x: Array) -> Array:

@@ -11,21 +11,9 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pinxit.core.errors import InputError
+from pinxit.theory import checks
 
 Array = NDArray[np.float64]
-SLACK = 1e-9
-"""How far from one a sum may be."""
-
-
-def distribution(p: ArrayLike, name: str = "p") -> Array:
-    """`p` as float64, checked; raises InputError for a negative or non-finite entry or a sum that is not one."""
-    array = np.asarray(p, dtype=np.float64)
-    if not array.size or not np.isfinite(array).all() or array.min() < 0:
-        raise InputError(f"`{name}` has {array.size} entries, some not finite or below 0: probabilities must be >= 0")
-    if abs(array.sum() - 1) > SLACK:
-        raise InputError(f"`{name}` sums to {array.sum():.12g}: probabilities must sum to 1, so divide by the sum")
-    return array
 
 
 def entropy(p: ArrayLike) -> float:
@@ -70,7 +58,6 @@ def total_variation(p: ArrayLike, q: ArrayLike) -> float:
 
 
 def _pair(p: ArrayLike, q: ArrayLike) -> tuple[Array, Array]:
-    first, second = distribution(p, "p"), distribution(q, "q")
-    if first.shape != second.shape:
-        raise InputError(f"`p` has shape {first.shape} and `q` {second.shape}: both must live on the same points")
+    first, second = checks.distribution(p, "p"), checks.distribution(q, "q")
+    checks.same_points(p=first, q=second)
     return first, second

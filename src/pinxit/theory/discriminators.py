@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pinxit.theory import densities, discrete
+from pinxit.theory import checks, densities
 from pinxit.theory.densities import Estimate, Mixture
 
 Array = NDArray[np.float64]
@@ -21,7 +21,8 @@ def optimal_discriminator(p: ArrayLike, q: ArrayLike) -> Array:
 
     Goodfellow et al. 2014, proposition 1.
     """
-    p, q = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
+    p, q = checks.within(p, "p", 0), checks.within(q, "q", 0)
+    checks.same_points(p=p, q=q)
     both = p + q
     return np.divide(p, both, out=np.full(both.shape, 0.5), where=both > 0)
 
@@ -34,13 +35,14 @@ def value(discriminator: ArrayLike, p: ArrayLike, q: ArrayLike) -> float:
         p: the data's probabilities.
         q: the generator's.
     """
-    d = np.asarray(discriminator, dtype=np.float64)
+    d = checks.within(discriminator, "discriminator", 0, 1)
+    p, q = checks.distribution(p, "p"), checks.distribution(q, "q")
+    checks.same_points(discriminator=d, p=p, q=q)
     return -_surprise(p, d) - _surprise(q, 1 - d)
 
 
-def _surprise(p: ArrayLike, d: Array) -> float:
+def _surprise(p: Array, d: Array) -> float:
     """-E_p log d, infinite where d = 0 on mass of p."""
-    p = discrete.distribution(p)
     on = p > 0
     if (d[on] <= 0).any():
         return math.inf
@@ -72,6 +74,7 @@ def shift_gradients(distance: float, scale: float) -> dict[str, float]:
     Every value is >= 0: a step against the gradient moves t to 0. The optimum of the least-squares game is the same D*
     (Mao et al. 2017, eq. 5, a = 0, b = c = 1), so over *all* functions it saturates too; see `point_gradients`.
     """
+    distance, scale = checks.positive(distance, "distance"), checks.positive(scale, "scale")
     q = Mixture.of([distance], scale)
     factor = distance / scale**2
 
@@ -102,6 +105,7 @@ def point_gradients(distance: float, slope: float) -> dict[str, float]:
         least squares   its best line is D(x) = 1 - x/t, which training reaches and keeps: 1/t
         Wasserstein     the best 1-Lipschitz line is f(x) = -x: 1
     """
+    distance, slope = checks.positive(distance, "distance"), checks.positive(slope, "slope")
     fooled = math.exp(-np.logaddexp(0, slope * distance / 2))
     return {
         "minimax": slope * fooled,

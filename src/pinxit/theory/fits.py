@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pinxit.core.errors import InputError
-from pinxit.theory import densities
+from pinxit.theory import checks, densities
 from pinxit.theory.densities import Mixture
 
 REACH, NODES = 10.0, 2001
@@ -37,7 +36,7 @@ class Fit:
 
 def forward(p: Mixture) -> Fit:
     """argmin KL(p || q): the moments of p, since the log of q is linear in (x, x^2)."""
-    mean, scale = float(p.mean[0]), math.sqrt(float(p.covariance[0, 0]))
+    mean, scale = float(_on_line(p).mean[0]), math.sqrt(float(p.covariance[0, 0]))
     return Fit(mean, scale, densities.kl(p, Mixture.of([mean], scale)).value)
 
 
@@ -46,16 +45,14 @@ def reverse_kl(mean: Tensor, log_scale: Tensor, p: Mixture) -> Tensor:
     z = torch.linspace(-REACH, REACH, NODES, dtype=torch.float64)
     weights = torch.softmax(-0.5 * z.square(), dim=0)
     x = mean + log_scale.exp() * z
-    components = torch.from_numpy(np.log(p.weights)) - _energies(x, p)
-    expected = weights @ torch.logsumexp(components, dim=1)
+    expected = weights @ torch.logsumexp(_log_terms(x, _on_line(p)), dim=1)
     return -log_scale - 0.5 * math.log(2 * math.pi * math.e) - expected
 
 
 def reverse(p: Mixture, mean: float, scale: float) -> Fit:
     """A local minimum of KL(q || p), found from N(mean, scale^2) by L-BFGS."""
-    if p.dim != 1:
-        raise InputError(f"the mixture has {p.dim} dimensions: fits are of densities on the line")
-    at = torch.tensor([mean, math.log(scale)], dtype=torch.float64, requires_grad=True)
+    start = [float(checks.finite(mean, "mean", ())), math.log(checks.positive(scale, "scale"))]
+    at = torch.tensor(start, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([at], max_iter=500, tolerance_grad=1e-11, tolerance_change=1e-14, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
@@ -72,12 +69,18 @@ def reverse(p: Mixture, mean: float, scale: float) -> Fit:
 def best_reverse(p: Mixture) -> Fit:
     """The least KL(q || p) found from every component and from the mixture's moments."""
     wide = forward(p)
-    starts = [(float(m[0]), math.sqrt(float(c[0, 0]))) for m, c in zip(p.means, p.covariances, strict=True)]
+    starts = [(float(m[0]), math.sqrt(float(c[0, 0]))) for w, m, c in zip(p.weights, p.means, p.covariances, strict=True) if w]
     return min((reverse(p, *start) for start in [*starts, (wide.mean, wide.scale)]), key=lambda fit: fit.divergence)
 
 
-def _energies(x: Tensor, p: Mixture) -> Tensor:
-    """-log of every component's density without its weight, (n, k)."""
-    means = torch.from_numpy(p.means[:, 0])
-    scales = torch.from_numpy(np.sqrt(p.covariances[:, 0, 0]))
-    return 0.5 * ((x[:, None] - means) / scales).square() + scales.log() + 0.5 * math.log(2 * math.pi)
+def _log_terms(x: Tensor, p: Mixture) -> Tensor:
+    """The log of every component that has a weight, times the weight, (n, k)."""
+    on = p.weights > 0
+    weights, means, variances = (torch.from_numpy(part[on]) for part in (p.weights, p.means[:, 0], p.covariances[:, 0, 0]))
+    return (weights / (2 * math.pi * variances).sqrt()).log() - 0.5 * (x[:, None] - means).square() / variances
+
+
+def _on_line(p: Mixture) -> Mixture:
+    if p.dim != 1:
+        raise InputError(f"the mixture has {p.dim} dimensions: fits are of densities on the line")
+    return p

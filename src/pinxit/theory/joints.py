@@ -14,7 +14,7 @@ p(x|z) = N(w z + c, r^2). Both joints are then Gaussian, and so is everything el
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from pinxit.core.rng import seed_of
 from pinxit.losses.adversarial import discriminator_loss
 from pinxit.losses.likelihood import gaussian_log_prob
 from pinxit.losses.variational import kl_to_standard_normal, reparameterise
-from pinxit.theory import densities, gaussians
+from pinxit.theory import checks, densities, gaussians
 from pinxit.theory.densities import Estimate, Mixture
 
 Array = NDArray[np.float64]
@@ -43,6 +43,11 @@ class Toy:
     w: float = 1.0
     c: float = 0.5
     r: float = 0.7
+
+    def __post_init__(self) -> None:
+        for name, number in asdict(self).items():
+            check = checks.positive if name in ("s", "t", "r") else checks.finite
+            check(number, name)
 
     @property
     def data_joint(self) -> tuple[Array, Array]:
@@ -98,6 +103,7 @@ def mean_elbo(toy: Toy) -> float:
 
 def vae_estimate(toy: Toy, *, n: int = 100_000, seed: int = 0) -> Estimate:
     """-ELBO - H(q(x)) as a VAE measures it: by n samples through the losses of this library; error: 2 standard errors."""
+    checks.at_least(n, "n", 2)
     generator = torch.Generator().manual_seed(seed_of("vae", seed))
     x = toy.m + toy.s * torch.randn(n, 1, generator=generator, dtype=torch.float64)
     mu, logvar = toy.a * x + toy.b, torch.full_like(x, 2 * math.log(toy.t))
@@ -113,6 +119,7 @@ def gan_estimate(toy: Toy, *, n: int = 20_000, seed: int = 0) -> Estimate:
     The log ratio of two Gaussians is quadratic: D = sigmoid of a quadratic in (x, z) contains D*, and the problem is convex.
     error: 2 standard errors of the fresh samples.
     """
+    checks.at_least(n, "n", 2)
     generator = torch.Generator().manual_seed(seed_of("gan", seed))
     draws = [[_quadratic(_pairs(toy, n, data, generator)) for data in (True, False)] for _ in range(2)]
     (x, x_fake), (fresh, fresh_fake) = draws

@@ -16,9 +16,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from pinxit.core.errors import InputError
 from pinxit.core.rng import seed_of
 from pinxit.losses.adversarial import discriminator_loss
-from pinxit.theory import critics
+from pinxit.theory import checks, critics
 
 DISTANCES = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -36,6 +37,8 @@ class Measured:
 
 def points(distance: float, n: int, generator: torch.Generator) -> Tensor:
     """`n` points (n, 2) of P_t, float32."""
+    checks.finite(distance, "distance", ())
+    checks.at_least(n, "n", 1)
     z = torch.rand(n, generator=generator)
     return torch.stack([torch.full((n,), float(distance)), z], dim=1)
 
@@ -65,13 +68,18 @@ def _judged(network: nn.Module, x: Tensor, z: Tensor, distance: float, *, js: bo
 
 
 def slopes(distances: Sequence[float], values: Sequence[float]) -> list[float]:
-    """The differences of neighbours divided by their distance."""
+    """The differences of neighbours divided by their distance; raises InputError where there is none, or not a value each."""
+    checks.finite(values, "values", checks.finite(distances, "distances", (None,)).shape)
+    if any(t0 == t1 for t0, t1 in pairwise(distances)):
+        raise InputError(f"`distances` is {list(distances)}: neighbours must differ")
     pairs = zip(pairwise(distances), pairwise(values), strict=True)
     return [(v1 - v0) / (t1 - t0) for (t0, t1), (v0, v1) in pairs]
 
 
 def one_side(measured: Sequence[Measured], sign: int, least: float = 0.25) -> list[Measured]:
     """Those with sign * t >= least, in order of t."""
+    if sign not in (-1, 1):
+        raise InputError(f"`sign` is {sign}: it must be -1 or 1")
     return sorted((m for m in measured if sign * m.distance >= least), key=lambda m: m.distance)
 
 
@@ -82,6 +90,10 @@ def bars(measured: Sequence[Measured]) -> dict[str, float]:
     a = 1 + t / (2 lambda), so with lambda = 10 the estimate is up to 5 % and its slope up to 10 % too large at t = 1.
     """
     sides = [one_side(measured, sign) for sign in (-1, 1)]
+    if min(map(len, sides)) < 2:
+        raise InputError(
+            f"`measured` has {len(sides[0])} and {len(sides[1])} distances t <= -0.25 and >= 0.25: 2 each are needed"
+        )
     away = [m for side in sides for m in side]
     out = {
         "js_error": max(abs(m.js - math.log(2)) for m in away),

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pinxit.core.errors import InputError
-from pinxit.theory.discrete import distribution
+from pinxit.theory import checks
 
 Array = NDArray[np.float64]
 
@@ -27,17 +27,20 @@ class Points:
     x: Array
     weights: Array
 
+    def __post_init__(self) -> None:
+        n = len(checks.finite(self.x, "x", (None, None)))
+        checks.distribution(self.weights, "weights")
+        if np.shape(self.weights) != (n,):
+            raise InputError(f"`weights` has shape {np.shape(self.weights)} for {n} points: it must be ({n},)")
+
     @classmethod
     def of(cls, x: ArrayLike, weights: ArrayLike | None = None) -> Points:
         """Points (n, d), or (n,) on the line; equal weights by default."""
         at = np.asarray(x, dtype=np.float64)
         at = at[:, None] if at.ndim == 1 else at
-        if at.ndim != 2 or not len(at) or not np.isfinite(at).all():
-            raise InputError(f"`x` has shape {at.shape}: it must be (n,) or (n, d) with n >= 1, and finite")
-        w = np.full(len(at), 1 / len(at)) if weights is None else distribution(weights, "weights")
-        if w.shape != (len(at),):
-            raise InputError(f"`weights` has shape {w.shape} for {len(at)} points: it must be ({len(at)},)")
-        return cls(at, w)
+        if at.ndim != 2 or not len(at):
+            raise InputError(f"`x` has shape {at.shape}: it must be (n,) or (n, d) with n >= 1")
+        return cls(at, np.full(len(at), 1 / len(at)) if weights is None else np.asarray(weights, dtype=np.float64))
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ class Potential:
 
 
 def distances(x: Array, y: Array) -> Array:
-    """|x_i - y_j|, (n, m)."""
+    """|x_i - y_j| of x (n, d) and y (m, d), (n, m)."""
+    checks.finite(y, "y", (None, checks.finite(x, "x", (None, None)).shape[1]))
     return np.sqrt(np.square(x[:, None, :] - y[None, :, :]).sum(axis=-1))
 
 
@@ -83,9 +87,10 @@ def transport(p: Points, q: Points, order: int = 1) -> Transport:
     """The optimal plan and its dual variables, by the primal linear programme (scipy's HiGHS).
 
     Raises:
-        InputError: scipy is missing, or the points have different dimensions.
+        InputError: scipy is missing, `order` is below 1, or the points have different dimensions.
     """
     optimize, sparse = _scipy()
+    checks.at_least(order, "order", 1)
     cost = distances(p.x, _same_space(p, q).x) ** order
     n, m = cost.shape
     rows = sparse.kron(sparse.eye(n), np.ones((1, m)))
@@ -106,6 +111,7 @@ def wasserstein_pot(p: Points, q: Points, order: int = 1) -> float:
         import ot
     except ImportError:
         raise InputError("optimal transport by POT needs the package `POT`: pip install 'pinxit[eval]'") from None
+    checks.at_least(order, "order", 1)
     cost = distances(p.x, _same_space(p, q).x) ** order
     found: Any = ot.emd2(p.weights, q.weights, cost)
     return max(0.0, float(found)) ** (1 / order)
@@ -133,6 +139,7 @@ def potential(p: Points, q: Points) -> Potential:
 
 def steepest(f: Array, x: Array) -> float:
     """The Lipschitz constant of f (n,) on the points x (n, d): the greatest |f_i - f_j| / |x_i - x_j|, of points apart."""
+    checks.finite(f, "f", (len(x),))
     apart = distances(x, x)
     rise = np.abs(f[:, None] - f[None, :])
     if (rise[apart == 0] > 0).any():
@@ -142,6 +149,8 @@ def steepest(f: Array, x: Array) -> float:
 
 def extended(found: Potential, p: Points, q: Points, x: Array) -> Array:
     """The potential at any points x (n, d): max_i f_i - |x - x_i|, the least 1-Lipschitz extension (McShane 1934)."""
+    checks.finite(found.at_p, "found.at_p", (len(p.x),))
+    checks.finite(found.at_q, "found.at_q", (len(_same_space(p, q).x),))
     at, f = np.concatenate([p.x, q.x]), np.concatenate([found.at_p, found.at_q])
     return (f[None, :] - distances(x, at)).max(axis=1)
 
@@ -150,10 +159,11 @@ def wasserstein_line(p: Points, q: Points, order: int = 1) -> float:
     """W_order on the line, exact: (int_0^1 |F_p^-1(u) - F_q^-1(u)|^order du)^(1/order) of two step functions.
 
     Raises:
-        InputError: the points are not one-dimensional.
+        InputError: the points are not one-dimensional, or `order` is below 1.
     """
     if p.x.shape[1] != 1 or q.x.shape[1] != 1:
         raise InputError(f"the points have {p.x.shape[1]} and {q.x.shape[1]} coordinates: the quantile formula is for 1")
+    checks.at_least(order, "order", 1)
     levels, sides = [], []
     for points in (p, q):
         ranks = np.argsort(points.x[:, 0], kind="stable")

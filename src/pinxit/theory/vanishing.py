@@ -19,10 +19,11 @@ from dataclasses import asdict, dataclass, field
 import torch
 from torch import Tensor, nn
 
-from pinxit.core.errors import InputError
+from pinxit.core.errors import InputError, near
 from pinxit.core.rng import seed_of, seeded
 from pinxit.losses import adversarial
 from pinxit.losses.penalties import gradient_norms, gradient_penalty
+from pinxit.theory import checks
 
 RECORD = (0, 1, 2, 5, 10, 20, 50, 100, 200, 300, 500, 700, 1000, 1500, 2000, 3000, 4000)
 SETTLED = 0.9
@@ -51,10 +52,12 @@ class Trace:
 
     def at(self, name: str, step: int) -> float:
         """The value of a list at the last recorded step <= `step`."""
+        if name not in (lists := asdict(self)):
+            raise InputError(f"no list `{name}` is recorded: {near(name, lists)}")
         places = [place for place, known in enumerate(self.step) if known <= step]
         if not places:
             raise InputError(f"nothing was recorded up to step {step}: the first is {self.step[0] if self.step else None}")
-        return float(getattr(self, name)[places[-1]])
+        return float(lists[name][places[-1]])
 
     def bars(self) -> dict[str, float]:
         """What target VAN-2 bounds.
@@ -89,6 +92,12 @@ class Plan:
     lambda_gp: float = 10.0
     record: tuple[int, ...] = RECORD
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 0), ("batch_size", 1), ("probe", 1), ("lambda_gp", 0)):
+            checks.at_least(getattr(self, name), name, least)
+        checks.positive(self.lr, "lr")
+        checks.positive(self.critic_lr, "critic_lr")
 
 
 def vanishing(
