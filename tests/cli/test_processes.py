@@ -43,6 +43,28 @@ LIGHT = """\
 2 1 train gan --rounds -5
 2 1 train gan --data fashion-mnits
 2 1 train gan --config nix.yaml
+2 1 train vae --samples 5 --beta 2
+2 1 train cvae --samples 5 --beta 2
+2 1 train gan --pack 3
+2 1 train gan --r1 1 --normalisation batch
+2 1 train lsgan --r1 1
+2 1 train wgan --normalisation spectral
+2 1 train sngan --regularise 1
+2 1 train began --decay linear
+2 1 train cgan --form matching --mismatch 1
+2 1 train infogan --batch-size 1
+2 1 train pixelrnn --layer row --wide-right
+2 1 train pixelcnn --kernel 4
+2 1 train dcgan --size 48
+2 1 train dcgan --data ring
+2 1 train vae --data ring
+2 1 train vae --network conv --size 17
+2 1 train autoencoder --data ring
+2 1 train pixelcnn --data grid
+2 1 train acgan --data mnist-larochelle
+2 1 train gan --preset tiny --accumulate 3
+2 1 train gan --preset tiny --devices 3
+2 1 train gan --data mnist-larochelle --size 32
 2 1 demo --preset smal
 2 1 sample nix
 2 1 interpolate nix

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from pinxit.core.config import Settings
+from pinxit.core.config import Settings, check_share
 from pinxit.core.errors import InputError, RunError
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -66,11 +66,7 @@ class Engine:
     def share(self, game: nn.Module, batch_size: int, accumulate: int) -> None:
         """Refuse a batch that does not split evenly over processes and micro-batches, or whose shares have no statistics."""
         parts = self.world * accumulate
-        if batch_size % parts:
-            raise InputError(
-                f"`batch_size` {batch_size} does not split over {self.world} processes x `accumulate` {accumulate}: "
-                f"take a multiple of {parts}"
-            )
+        check_share(batch_size, self.world, accumulate)
         if batch_size == parts and any(isinstance(module, nn.BatchNorm1d) for module in game.modules()):
             raise InputError(
                 f"`batch_size` {batch_size} over {parts} shares is one sample each, which has no statistics for batch norm: "

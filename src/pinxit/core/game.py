@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pinxit.core.clock import Clock
+from pinxit.core.config import Config
 from pinxit.core.errors import InputError
 from pinxit.core.spec import Spec
 
@@ -134,6 +135,8 @@ class AbstractGame(nn.Module, ABC):
 
     def __init__(self, config: Any, spec: Spec) -> None:
         super().__init__()
+        if isinstance(config, Config):
+            config.check_data(spec)
         self.config = config
         self.spec = spec
 
@@ -165,8 +168,7 @@ def owners(game: AbstractGame) -> dict[str, Player]:
     """
     players = game.players()
     names = {p: name for name, p in game.named_parameters()}
-    missing = game.shared - set(names.values())
-    if missing:
+    if missing := game.shared - set(names.values()):
         raise InputError(f"`shared` names {sorted(missing)}, which are not parameters of {type(game).__name__}")
     held: dict[str, list[str]] = {name: [] for name, p in game.named_parameters() if p.requires_grad}
     for player, declared in players.items():
@@ -179,10 +181,9 @@ def owners(game: AbstractGame) -> dict[str, Player]:
             raise InputError(f"parameter `{name}` has no player: add its module to one")
         if len(by) > 1 and name not in game.shared:
             raise InputError(f"parameter `{name}` is moved by {by}: declare it in `shared` or give it one player")
-    for stage in game.stages():
-        for turn in stage.turns:
-            if turn.player not in players:
-                raise InputError(f"turn `{turn.name}` names no player: choose from {sorted(players)}")
+    for turn in (turn for stage in game.stages() for turn in stage.turns):
+        if turn.player not in players:
+            raise InputError(f"turn `{turn.name}` names no player: choose from {sorted(players)}")
     return players
 
 

@@ -20,8 +20,8 @@ from pinxit.core.config import Config
 from pinxit.core.errors import InputError, near
 
 _LIGHT = (
-    "__future__", "typing", "collections", "enum", "math", "pydantic", "pinxit.core.config", "pinxit.core.gan_config",
-    "pinxit.core.pixel_config",
+    "__future__", "typing", "collections", "enum", "math", "pydantic", "pinxit.core.config", "pinxit.core.errors",
+    "pinxit.core.gan_config", "pinxit.core.pixel_config", "pinxit.core.shapes", "pinxit.core.spec",
 )  # fmt: skip
 
 
