@@ -129,6 +129,14 @@ def test_what_a_run_can_not_do_is_said_before_its_model_is_loaded(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["classes", "coded-points", "images", "points"]
 
 
+def test_an_optional_value_is_understood_without_typeguard(tmp_path):
+    code = "import sys; from pinxit.cli import main; main(['train', 'pixelcnn', '--lr', '-1']); print('typeguard' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), text=True, capture_output=True, check=False
+    )
+    assert done.stdout == "False\n", done.stderr
+
+
 def test_a_mistake_in_a_process_of_its_own(tmp_path):
     process = start(tmp_path, "train", "gann")
     out, err = process.communicate(timeout=60)

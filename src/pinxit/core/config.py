@@ -17,7 +17,7 @@ from pinxit.core.spec import Spec
 class Config(BaseModel):
     """Base of every configuration: frozen, no unknown fields, the docstring below a field is its help."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, defer_build=True)
 
     @classmethod
     def of(cls, values: Mapping[str, Any], where: str = "", *, partly: bool = False) -> Self:
