@@ -131,7 +131,7 @@ def _mirror(model: type[Config], values: Mapping[str, Any], prefix: str = "") ->
         about = tyro.conf.arg(name=f"{prefix}{name}" if prefix else None, help=" ".join((field.description or "").split()))
         kind = field.annotation
         if isinstance(kind, UnionType):  # of `|` tyro asks typeguard, whose import takes a while
-            kind = Union[get_args(kind)]  # noqa: UP007
+            kind = Union[get_args(kind)]  # type: ignore[misc]  # noqa: UP007
         hint = Annotated[(kind, *field.metadata, about)]  # type: ignore[misc]
         fields.append((name, hint) if field.is_required() and name not in values else (name, hint, default))
     made = dataclasses.make_dataclass(model.__name__, fields, frozen=True, kw_only=True)
