@@ -23,6 +23,8 @@ def run(options: Options) -> list[Section]:
         "pinxit train gan --help": [*pinxit, "train", "gan", "--help"],
         "pinxit train gann (a typo)": [*pinxit, "train", "gann"],
         "pinxit train gan --widht 3 (a typo)": [*pinxit, "train", "gan", "--widht", "3"],
+        "pinxit train dcgan --size 48 (no such network)": [*pinxit, "train", "dcgan", "--size", "48"],
+        "pinxit train vae --samples 5 --beta 2 (not together)": [*pinxit, "train", "vae", "--samples", "5", "--beta", "2"],
         "import pinxit": [sys.executable, "-c", "import pinxit"],
     }
     slow = {

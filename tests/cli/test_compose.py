@@ -157,3 +157,54 @@ def test_a_mistake_in_a_file_is_one_line_that_names_it(values, parts):
     line = str(caught.value)
     assert all(part in line for part in parts), line
     assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("system", "words", "line"),
+    [
+        ("dcgan", ["--size", "48"], "the dcgan networks take square images of .*, not 48x48$"),
+        ("dcgan", ["--data", "photos", "--size", "48"], "not 48x48$"),
+        ("dcgan", ["--data", "ring"], "not points: take another system, such as gan with --backbone mlp$"),
+        ("lsgan", ["--data", "ring"], "not points: take --backbone mlp$"),
+        ("vae", ["--data", "grid"], "`decoder` 'logistic' needs grey levels, this data is continuous: take gaussian$"),
+        ("vae", ["--data", "mnist-fixed", "--network", "conv", "--size", "20"], "`network` conv takes .*, not 20x20"),
+        ("acgan", ["--data", "mnist-larochelle"], "^acgan needs labels"),
+        ("pixelcnn", ["--data", "ring"], "continuous: take vae with --decoder gaussian$"),
+        ("pixelcnn", ["--data", "mnist-larochelle", "--conditional"], "a conditional pixel model needs labels"),
+        ("gan", ["--preset", "tiny", "--accumulate", "3"], "`batch_size` 8 does not split over 1 processes x `accumulate` 3"),
+        ("gan", ["--preset", "tiny", "--devices", "3"], "`batch_size` 8 does not split over 3 processes"),
+        ("vae", ["--samples", "5"], "`samples` 5 has no KL to weigh"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_anything_is_read(system, words, line):
+    with pytest.raises(InputError, match=line):
+        compose(system, words)
+
+
+@pytest.mark.parametrize(
+    ("system", "words"),
+    [
+        ("dcgan", ["--data", "mnist", "--size", "32"]),
+        ("lsgan", ["--data", "ring", "--backbone", "mlp"]),
+        ("gan", ["--data", "ring"]),
+        ("vae", ["--data", "ring", "--decoder", "gaussian"]),
+        ("acgan", ["--data", "photos", "--size", "64"]),
+        ("dcgan", ["--data", "photos"]),
+    ],
+)
+def test_what_goes_together_or_is_not_known_yet_is_taken(system, words):
+    assert compose(system, words).system == system
+
+
+def test_flags_may_mend_what_a_file_and_a_preset_say_together():
+    file = written({"config": {"samples": 5}})
+    assert compose("vae", ["--config", file, "--warmup", "0"]).config.samples == 5
+    with pytest.raises(InputError, match="no KL to weigh"):
+        compose("vae", ["--config", file])
+
+
+def test_torchrun_decides_over_how_many_a_batch_is_split(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(InputError, match="over 3 processes"):
+        compose("gan", ["--preset", "tiny"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -43,6 +44,28 @@ LIGHT = """\
 2 1 train gan --rounds -5
 2 1 train gan --data fashion-mnits
 2 1 train gan --config nix.yaml
+2 1 train vae --samples 5 --beta 2
+2 1 train cvae --samples 5 --beta 2
+2 1 train gan --pack 3
+2 1 train gan --r1 1 --normalisation batch
+2 1 train lsgan --r1 1
+2 1 train wgan --normalisation spectral
+2 1 train sngan --regularise 1
+2 1 train began --decay linear
+2 1 train cgan --form matching --mismatch 1
+2 1 train infogan --batch-size 1
+2 1 train pixelrnn --layer row --wide-right
+2 1 train pixelcnn --kernel 4
+2 1 train dcgan --size 48
+2 1 train dcgan --data ring
+2 1 train vae --data ring
+2 1 train vae --network conv --size 17
+2 1 train autoencoder --data ring
+2 1 train pixelcnn --data grid
+2 1 train acgan --data mnist-larochelle
+2 1 train gan --preset tiny --accumulate 3
+2 1 train gan --preset tiny --devices 3
+2 1 train gan --data mnist-larochelle --size 32
 2 1 demo --preset smal
 2 1 sample nix
 2 1 interpolate nix
@@ -69,6 +92,49 @@ def test_help_lists_and_mistakes_import_nothing_heavy(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout == LIGHT
     assert list(tmp_path.iterdir()) == []
+
+
+RUNS = """\
+2 1 reconstruct images
+2 1 complete images
+2 1 directions images
+2 1 sample images --class 3
+2 1 interpolate images --class 3
+2 1 sample images --engine cached
+2 1 interpolate points
+2 1 reconstruct coded-points
+2 1 directions coded-points
+2 1 sample points --files folder
+2 1 sample classes --class 3
+2 1 interpolate classes --class 3
+2 1 sample classes --class 0 1 2 -n 2
+"""
+
+
+def test_what_a_run_can_not_do_is_said_before_its_model_is_loaded(tmp_path):
+    image, point = {"channels": 1, "height": 28, "width": 28}, {"channels": 2, "height": 1, "width": 1, "levels": 0}
+    for name, system, spec in (
+        ("images", "gan", image),
+        ("points", "gan", point),
+        ("coded-points", "vae", point),
+        ("classes", "acgan", {**image, "classes": 3}),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps({"system": system, "config": {}, "spec": spec}))
+    words = "".join(line.split(" ", 2)[2] + "\n" for line in RUNS.splitlines())
+    probe = [sys.executable, "-c", PROBE]
+    done = subprocess.run(probe, cwd=tmp_path, env=environment(), input=words, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == RUNS
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["classes", "coded-points", "images", "points"]
+
+
+def test_an_optional_value_is_understood_without_typeguard(tmp_path):
+    code = "import sys; from pinxit.cli import main; main(['train', 'pixelcnn', '--lr', '-1']); print('typeguard' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), text=True, capture_output=True, check=False
+    )
+    assert done.stdout == "False\n", done.stderr
 
 
 def test_a_mistake_in_a_process_of_its_own(tmp_path):

@@ -148,6 +148,14 @@ def test_reconstruction_of_the_run_s_own_set_and_of_another(pinxit, vae_run):
     assert not filecmp.cmp("reconstructions.png", "other.png", shallow=False)
 
 
+def test_what_is_said_to_come_next_is_for_that_run(pinxit):
+    answer = pinxit("train", "gan", "--preset", "tiny", "--data", "ring", "--run", "r")
+    assert answer.status == 0
+    assert [line.split()[-2] for line in answer.out.splitlines() if line.endswith(" r")][1:] == ["sample"]
+    assert pinxit("sample", "r").status == 0
+    assert "interpolations are of images" in pinxit("interpolate", "r").err
+
+
 def test_a_missing_capability_names_the_systems_that_have_it(pinxit, gan_run):
     answer = pinxit("reconstruct", gan_run)
     assert answer.status == 2

@@ -20,7 +20,21 @@ from pinxit.core.bits import shown_to
 from pinxit.core.config import Config
 from pinxit.core.errors import InputError
 from pinxit.core.game import AbstractGame, owners
-from pinxit.core.protocols import Decodes, Encodes, EncodesGiven, Likelihood, Reconstructs, Samples
+from pinxit.core.protocols import (
+    Completes,
+    Conditional,
+    Decodes,
+    Encodes,
+    EncodesGiven,
+    HasClassLatents,
+    HasCodes,
+    HasLatents,
+    Likelihood,
+    Matches,
+    Reconstructs,
+    Samples,
+    ZeroSum,
+)  # fmt: skip
 from pinxit.core.spec import Spec
 from pinxit.core.trainer import Trainer
 from pinxit.diagnostics import causality
@@ -463,3 +477,14 @@ def test_from_pretrained_in_another_process(whole, tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert torch.equal(torch.load(tmp_path / "x.pt", weights_only=True), expected)
+
+
+@pytest.mark.parametrize("name", systems.names())
+def test_what_a_system_can_do_is_known_without_importing_it(name):
+    module = systems.load(name)
+    games = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, AbstractGame)]
+    for protocol in (
+        Completes, Conditional, Decodes, Encodes, EncodesGiven, HasClassLatents, HasCodes, HasLatents, Likelihood, Matches,
+        Reconstructs, Samples, ZeroSum,
+    ):  # fmt: skip
+        assert systems.able(name, protocol) == any(issubclass(kind, protocol) for kind in games), protocol

@@ -101,6 +101,27 @@ def test_frozen():
     assert hash(Recipe()) == hash(Recipe())
 
 
+class Pair(Config):
+    low: int = 0
+    high: int = 1
+
+    def check(self):
+        if self.low > self.high:
+            raise InputError(f"`low` is {self.low} and `high` {self.high}: take another")
+
+
+def test_fields_that_do_not_go_together_are_said_in_a_line_wherever_they_come_from():
+    for call in (lambda: Pair().replace(low=2), lambda: Pair.of({"low": 2})):
+        with pytest.raises(InputError) as error:
+            call()
+        assert one_line(error) == "`low` is 2 and `high` 1: take another"
+    with pytest.raises(ValidationError, match="take another"):
+        Pair(low=2)
+    with pytest.raises(InputError, match=r"take another \(in a.yaml\)$"):
+        Pair.of({"low": 2}, where="a.yaml")
+    assert Pair.of({"low": 2}, partly=True).replace(high=3) == Pair(low=2, high=3)
+
+
 def test_settings_refuse_what_is_not_offered():
     with pytest.raises(InputError, match="`precision` is '16-mixed'"):
         Settings.of({"precision": "16-mixed"})

@@ -6,6 +6,10 @@ import sys
 
 import pytest
 
+from pinxit.core.config import Settings, check_share
+from pinxit.core.engine import Engine
+from pinxit.core.errors import InputError
+
 FAULTS = """
 from resource import RUSAGE_SELF, getrusage
 import torch
@@ -34,3 +38,26 @@ def test_freed_memory_is_handed_out_again():
     before, after = map(float, done.stdout.split())
     assert before > 10_000
     assert after < before / 10
+
+
+def test_a_device_that_is_not_here_is_said_with_those_that_are(monkeypatch):
+    def refuse(**_):
+        raise RuntimeError("`CUDAAccelerator` can not run on your system")
+
+    monkeypatch.setattr("lightning_fabric.Fabric", refuse)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    with pytest.raises(InputError) as caught:
+        Engine(Settings(accelerator="cuda", devices=4))
+    wanted = "`accelerator` is 'cuda' and `devices` 4: no such device here, which has the cpu and 2 x cuda"
+    assert str(caught.value) == f"{wanted}; take --accelerator cpu"
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    with pytest.raises(InputError, match="which has the cpu; take"):
+        Engine(Settings(accelerator="cuda"))
+
+
+@pytest.mark.parametrize("batch", [(8, 1, 3), (8, 3, 1), (9, 2, 2)])
+def test_a_batch_is_split_evenly(batch):
+    with pytest.raises(InputError, match=f"`batch_size` {batch[0]} does not split .* take a multiple of {batch[1] * batch[2]}$"):
+        check_share(*batch)
+    check_share(batch[1] * batch[2] * 2, *batch[1:])

@@ -126,6 +126,7 @@ def test_larochelle_s_files(data_folder: Path, monkeypatch: pytest.MonkeyPatch) 
         data = load("mnist-larochelle", split=split)
         assert np.array_equal(data.images.view(7, 784).numpy() // 255, made[split])
         assert (data.spec.binarised, data.spec.classes, data.labels) == ("fixed", 0, None)
+    assert load("mnist-larochelle").spec == catalogue.expected("mnist-larochelle")
     assert load("mnist-larochelle").test().fingerprint == load("mnist-larochelle", split="test").fingerprint
     assert next(row for row in listing() if row.name == "mnist-larochelle").status.startswith("present")
 

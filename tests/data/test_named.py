@@ -123,6 +123,7 @@ def test_cifar10_is_read_through_torchvision(data_folder: Path, monkeypatch: pyt
 
     monkeypatch.setattr(torchvision.datasets, "CIFAR10", Fake)
     data = load("cifar10")
+    assert data.spec == catalogue.expected("cifar10")
     assert torch.equal(data.images, torch.from_numpy(pixels).permute(0, 3, 1, 2))
     assert data.class_names[:2] == ("airplane", "automobile")
     assert len(load("cifar10", split="test")) == 10
@@ -241,3 +242,16 @@ def test_the_test_split_of_a_mirrored_or_resized_set_has_its_shape_and_no_flips(
     assert test.spec.shape == (3, 16, 16)
     assert len(test) == 2_000
     assert len(load("ring").test()) == 100_000
+
+
+@pytest.mark.parametrize("name", ["fashion-mini", "fashion-mini-dynamic", "fashion-mini-fixed", "ring", "grid"])
+def test_what_is_expected_of_a_name_is_what_is_loaded(name):
+    assert catalogue.expected(name) == load(name).spec
+
+
+def test_what_is_expected_in_another_form_and_of_a_path():
+    assert catalogue.expected("fashion-mini", 8, 3) == load("fashion-mini", size=8, channels=3).spec
+    shape = catalogue.expected("photos", 48, 3)
+    assert shape is not None
+    assert (shape.shape, shape.continuous) == ((3, 48, 48), False)
+    assert catalogue.expected("photos") is None

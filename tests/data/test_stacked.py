@@ -11,6 +11,7 @@ from pinxit.core.errors import InputError
 from pinxit.core.protocols import Splits
 from pinxit.core.spec import Spec
 from pinxit.data import load
+from pinxit.data.catalogue import expected
 from pinxit.data.stacked import Stacked
 from pinxit.metrics.modes import kl_to
 
@@ -25,7 +26,7 @@ def digits(mnist: None) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize(("name", "stacks"), [("stacked-mnist-2", 2), ("stacked-mnist", 3)])
 def test_every_channel_is_a_digit_of_its_label(name: str, stacks: int, digits: tuple[torch.Tensor, torch.Tensor]) -> None:
     data = Stacked(name)
-    assert data.spec == Spec(stacks, 28, 28, levels=256, classes=10**stacks)
+    assert data.spec == Spec(stacks, 28, 28, levels=256, classes=10**stacks) == expected(name)
     assert (len(data), len(data.test())) == (128_000, 26_000)
     indices = torch.tensor([127_999, 0, 5])
     batch = data.batch(indices)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from pinxit.core import shapes
 from pinxit.core.clock import Clock
 from pinxit.core.errors import InputError
 from pinxit.core.game import Batch
@@ -202,10 +203,10 @@ def test_a_deepened_trunk_counts_its_features():
 
 def test_what_has_no_class_is_refused_in_one_line():
     with pytest.raises(InputError, match=r"^acgan needs labels .*sub-folder"):
-        conditioning.refuse_unlabelled(Spec(1, 8, 8), "acgan")
+        shapes.refuse_unlabelled(Spec(1, 8, 8), "acgan")
     with pytest.raises(InputError, match="this data has 1"):
-        conditioning.refuse_unlabelled(Spec(1, 8, 8, classes=1), "acgan")
-    conditioning.refuse_unlabelled(Spec(1, 8, 8, classes=2), "acgan")
+        shapes.refuse_unlabelled(Spec(1, 8, 8, classes=1), "acgan")
+    shapes.refuse_unlabelled(Spec(1, 8, 8, classes=2), "acgan")
     with pytest.raises(InputError, match="no class 10: the classes of this model are 0 to 9"):
         conditioning.checked(torch.tensor([3, 10, -1]), 10)
     with pytest.raises(InputError, match="no class -1"):

@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from pinxit.core.errors import InputError
+from pinxit.core.shapes import SIZES
 from pinxit.core.spec import Spec
 from pinxit.nn.activations import LeakyReLU
-from pinxit.nn.dcgan import SIZES, DCGANGenerator, DCGANTrunk
+from pinxit.nn.dcgan import DCGANGenerator, DCGANTrunk
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -13,9 +13,9 @@ from typing import Any
 
 from pinxit import systems
 from pinxit.cli import options, parse
-from pinxit.core.config import Config, Settings, merge, read_file
+from pinxit.core.config import Config, Settings, check_share, merge, read_file
 from pinxit.core.errors import InputError, near
-from pinxit.data.catalogue import names
+from pinxit.data.catalogue import expected, names
 
 SECTIONS = ("system", "preset", "run", "seed", "source", "data", "config", "settings")
 _CONTENT = ("size", "channels", "crop", "mirror", "skip_bad")
@@ -52,6 +52,19 @@ class Plan:
         code = hashlib.blake2b(json.dumps(changes, sort_keys=True).encode(), digest_size=3).hexdigest()
         return Path("runs") / f"{name}-{code}"
 
+    @property
+    def processes(self) -> int:
+        """How many play; under torchrun that is the launcher's to say."""
+        launched = os.environ.get("WORLD_SIZE") if "TORCHELASTIC_RUN_ID" in os.environ else None
+        return int(launched or self.settings.devices * self.settings.num_nodes)
+
+    def check(self) -> Plan:
+        """This plan; raises InputError where the networks do not take the data, or the batch does not split, so far as known."""
+        check_share(vars(self.config)["batch_size"], self.processes, self.settings.accumulate)
+        if spec := expected(self.source.data, self.source.size, self.source.channels):
+            self.config.check_data(spec)
+        return self
+
     def changes(self) -> dict[str, Any]:
         """Every option that changes the numbers and is not what the preset and the defaults say."""
         pairs = (
@@ -63,10 +76,7 @@ class Plan:
         for model, default, names_ in pairs:
             new, old = model.model_dump(mode="json"), default.model_dump(mode="json")
             out.update({name: new[name] for name in names_ if new[name] != old[name]})
-        # Under torchrun the number of processes is the launcher's to say.
-        launched = os.environ.get("WORLD_SIZE") if "TORCHELASTIC_RUN_ID" in os.environ else None
-        processes = int(launched or self.settings.devices * self.settings.num_nodes)
-        return out if processes == 1 else {**out, "processes": processes}
+        return out if self.processes == 1 else {**out, "processes": self.processes}
 
     def origin(self) -> dict[str, Any]:
         """Preset and source as `config.yaml` keeps them; a path is absolute there, so that it holds from anywhere."""
@@ -104,7 +114,7 @@ def groups(system: str, preset: str = options.DEFAULT_PRESET, said: Mapping[str,
         ("settings", Settings(), said.get("settings", {})),
     )
     return [
-        parse.Group(title, type(model), type(model).of(merge(model.model_dump(), changes), where=file).model_dump())
+        parse.Group(title, type(model), type(model).of(merge(model.model_dump(), changes), where=file, partly=True).model_dump())
         for title, model, changes in parts
     ]
 
@@ -121,7 +131,7 @@ def compose(system: str, argv: Sequence[str]) -> Plan:
     paper = systems.about(system)
     head = f"{paper.title} ({paper.authors}, {paper.year}). {paper.link}"
     run, source, config, settings = parse.parse(chosen, argv, prog, head)
-    return Plan(system, run, source, config, settings)  # type: ignore[arg-type]
+    return Plan(system, run, source, config, settings).check()  # type: ignore[arg-type]
 
 
 def _sections(path: Path, system: str) -> dict[str, Any]:

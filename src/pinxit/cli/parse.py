@@ -13,7 +13,8 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Annotated, Any, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import tyro
 from pydantic.fields import FieldInfo
@@ -133,7 +134,10 @@ def _mirror(model: type[Config], values: Mapping[str, Any], prefix: str = "") ->
             fields.append((name, _helped(inner, nested.__doc__), inner()))
             continue
         about = tyro.conf.arg(name=f"{prefix}{name}" if prefix else None, help=" ".join((field.description or "").split()))
-        hint = Annotated[(field.annotation, *field.metadata, about)]  # type: ignore[misc]
+        kind = field.annotation
+        if isinstance(kind, UnionType):  # of `|` tyro asks typeguard, whose import takes a while
+            kind = Union[get_args(kind)]  # type: ignore[misc]  # noqa: UP007
+        hint = Annotated[(kind, *field.metadata, about)]  # type: ignore[misc]
         fields.append((name, hint) if field.is_required() and name not in values else (name, hint, default))
     made = dataclasses.make_dataclass(model.__name__, fields, frozen=True, kw_only=True)
     made.__doc__ = model.__doc__

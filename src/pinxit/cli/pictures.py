@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pinxit import systems
 from pinxit.cli import console, options, shelf
+from pinxit.core import protocols
 from pinxit.core.errors import InputError, near
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from pinxit.core.game import AbstractGame, Batch
     from pinxit.core.protocols import Data
+    from pinxit.core.spec import Spec
 
 CHUNK = 256
 """Most samples drawn at a time."""
@@ -28,13 +30,16 @@ def sample(chosen: options.Sample) -> None:
     if out is not None:
         _check_suffix(out, (*PICTURES, ".npz"))
     protocol, what = ("Conditional", "sample a class") if chosen.classes else ("Samples", "sample")
-    game = _able(chosen.folder, protocol, what)
-    labels = _labels(chosen, game)
-    if chosen.files is not None and game.spec.continuous:
+    spec = _able(chosen.folder, protocol, what)
+    classes = _classes(chosen, spec.classes) if spec.classes else ()
+    _check_enough(chosen.n, classes)
+    if chosen.files is not None and spec.continuous:
         raise InputError(f"`--files` is for images, {chosen.folder} makes points: take --out points.npz")
     if chosen.files is not None:
         _check_files(chosen.files, chosen.n)
-    x = _draw(game, chosen.n, chosen.seed, labels, **_painting(game, chosen.engine, chosen.folder))
+    _check_engine(chosen.folder, chosen.engine)
+    game, labels = _model(chosen.folder, protocol, what), _labels(chosen.n, classes)
+    x = _draw(game, chosen.n, chosen.seed, labels, **_painting(game, chosen.engine))
     if out is not None and out.suffix == ".npz":
         _write_array(out, x, labels, continuous=game.spec.continuous)
     elif out is not None:
@@ -49,11 +54,12 @@ def interpolate(chosen: options.Interpolate) -> None:
     """Draw walks between random codes."""
     _check_suffix(chosen.out, PICTURES)
     protocol, what = ("HasClassLatents", "walk within a class") if chosen.classes else ("HasLatents", "interpolate")
-    game = _able(chosen.folder, protocol, what)
-    classes = _classes(chosen, game.spec.classes)
+    spec = _able(chosen.folder, protocol, what)
+    classes = _classes(chosen, spec.classes) if spec.classes else ()
     _check_enough(chosen.n, classes)
-    if game.spec.continuous:
+    if spec.continuous:
         raise InputError(f"interpolations are of images, {chosen.folder} makes points")
+    game = _model(chosen.folder, protocol, what)
     from pinxit import viz
 
     walks: dict[str, Any] = {"steps": chosen.steps, "rows": chosen.n, "classes": classes}
@@ -63,9 +69,9 @@ def interpolate(chosen: options.Interpolate) -> None:
 def reconstruct(chosen: options.Reconstruct) -> None:
     """Draw images beside their reconstructions."""
     _check_suffix(chosen.out, PICTURES)
-    game = _able(chosen.folder, "Reconstructs", "reconstruct")
-    if game.spec.continuous:
+    if _able(chosen.folder, "Reconstructs", "reconstruct").continuous:
         raise InputError(f"reconstructions are of images, {chosen.folder} makes points")
+    game = _model(chosen.folder, "Reconstructs", "reconstruct")
     import torch
 
     from pinxit import viz
@@ -80,7 +86,8 @@ def reconstruct(chosen: options.Reconstruct) -> None:
 def complete(chosen: options.Complete) -> None:
     """Draw images, what of them is known, and what the model paints."""
     _check_suffix(chosen.out, PICTURES)
-    game = _able(chosen.folder, "Completes", "complete images")
+    _able(chosen.folder, "Completes", "complete images")
+    game = _model(chosen.folder, "Completes", "complete images")
     import torch
 
     from pinxit.core.protocols import Conditional
@@ -91,7 +98,7 @@ def complete(chosen: options.Complete) -> None:
     x = batch.images
     known = _known(chosen, x)
     again, masks = x.repeat(chosen.draws, 1, 1, 1), known.repeat(chosen.draws, 1, 1)
-    how = _painting(game, chosen.engine, chosen.folder)
+    how = _painting(game, chosen.engine)
     if isinstance(game, Conditional) and batch.labels is not None:
         how["labels"] = batch.labels.repeat(chosen.draws)
     with torch.no_grad(), seeded(chosen.seed):
@@ -102,14 +109,14 @@ def complete(chosen: options.Complete) -> None:
 def directions(chosen: options.Directions) -> None:
     """Walk from images of other classes towards each class, and say how well its direction tells held-out images."""
     _check_suffix(chosen.out, PICTURES)
-    game = _able(chosen.folder, "Encodes", "encode images")
+    if _able(chosen.folder, "Encodes", "encode images").continuous or not _has(chosen.folder, "Decodes"):
+        raise InputError(f"walks need a decoder of images, {chosen.folder} has none")
+    game = _model(chosen.folder, "Encodes", "encode images")
     from pinxit.metrics.directions import likeliest, of_classes
     from pinxit.viz.comparisons import stacked
     from pinxit.viz.directions import attribute_walk
 
     data = shelf.data_of(chosen.folder, chosen.data)
-    if game.spec.continuous or not _decodes(game):
-        raise InputError(f"walks need a decoder of images, {chosen.folder} has none")
     if not data.spec.classes:
         raise InputError(f"a direction leads from other classes to one, and {data.name} has no labels: give --data that has")
     batch, sheets = _held_out(game, chosen, 4), []
@@ -141,12 +148,6 @@ def _tell_of_labels(game: Any, chosen: options.Directions, data: Data) -> bool:
     return told
 
 
-def _decodes(game: object) -> bool:
-    from pinxit.core.protocols import Decodes
-
-    return isinstance(game, Decodes)
-
-
 def _held_out(game: AbstractGame, chosen: options.Reconstruct | options.Complete | options.Directions, n: int) -> Batch:
     """Real images as the model was trained on them, with their classes: of the test split where there is one.
 
@@ -155,7 +156,7 @@ def _held_out(game: AbstractGame, chosen: options.Reconstruct | options.Complete
     """
     import torch
 
-    from pinxit.core import bits, protocols
+    from pinxit.core import bits
     from pinxit.core.game import Batch
     from pinxit.core.labels import labelled
 
@@ -188,55 +189,57 @@ def _known(chosen: options.Complete, x: Tensor) -> Tensor:
     return edge.expand(n, h, w)
 
 
-def _painting(game: Any, engine: str, folder: Path) -> dict[str, Any]:
+def _check_engine(folder: Path, engine: str) -> None:
+    if engine != "auto" and not _has(folder, "Completes"):
+        raise InputError(f"`--engine` is {engine}: {folder} draws an image at once; leave it out")
+
+
+def _painting(game: Any, engine: str) -> dict[str, Any]:
     """How pixels are painted, for models that paint them one by one."""
     from pinxit.core.protocols import Completes
 
     if isinstance(game, Completes):
         tell = console.Progress()
         return {"engine": engine, "progress": lambda done, total: tell("pixels", done, total)}
-    if engine != "auto":
-        raise InputError(f"`--engine` is {engine}: {folder} draws an image at once; leave it out")
     return {}
 
 
-def _able(folder: Path, protocol: str, what: str) -> Any:
-    """The model in `folder`, if it has the capability `protocol`; else raises InputError naming the systems that have it."""
-    name = shelf.description(shelf.find(folder))["system"]
-    from pinxit.core import protocols
+def _able(folder: Path, protocol: str, what: str) -> Spec:
+    """The shape of the samples of the model in `folder`; raises InputError if its system lacks the capability `protocol`."""
+    spec = shelf.spec_of(shelf.find(folder))
+    if not _has(folder, protocol):
+        able = [name for name in systems.names() if systems.able(name, getattr(protocols, protocol))]
+        raise InputError(f"{shelf.description(folder)['system']} can't {what}: {_those(able)} can")
+    return spec
+
+
+def _has(folder: Path, protocol: str) -> bool:
+    """Whether the system of the model in `folder` has a capability, as far as that is known before it is loaded."""
+    return systems.able(shelf.description(folder)["system"], getattr(protocols, protocol))
+
+
+def _model(folder: Path, protocol: str, what: str) -> Any:
+    """The model in `folder`, whose system has the capability `protocol`; raises InputError if it was trained without."""
     from pinxit.training import from_pretrained
 
-    game, wanted = from_pretrained(folder), getattr(protocols, protocol)
-    if not isinstance(game, wanted):
-        able = [other for other in systems.names() if _has(other, wanted)]
-        if name in able:
-            raise InputError(f"{folder} can't {what} as it was trained: other runs of {name} can, trained with --conditional")
-        raise InputError(f"{name} can't {what}: {_those(able)} can")
+    game = from_pretrained(folder)
+    if not isinstance(game, getattr(protocols, protocol)):
+        name = shelf.description(folder)["system"]
+        raise InputError(f"{folder} can't {what} as it was trained: other runs of {name} can, trained with --conditional")
     return game
-
-
-def _has(system: str, protocol: type) -> bool:
-    """Whether the game of a system has the methods of `protocol`."""
-    from pinxit.core.game import AbstractGame
-
-    module = systems.load(system)
-    games = [kind for kind in vars(module).values() if isinstance(kind, type) and kind.__module__ == module.__name__]
-    return any(issubclass(kind, AbstractGame) and issubclass(kind, protocol) for kind in games)
 
 
 def _those(names: list[str]) -> str:
     return f"the system{'s' if len(names) > 1 else ''} {', '.join(names)}" if names else "no system"
 
 
-def _labels(chosen: options.Sample, game: AbstractGame) -> Tensor | None:
+def _labels(n: int, classes: Sequence[int]) -> Tensor | None:
     """The class of every sample, where classes are asked for: as many of each as can be, in their order."""
-    if not chosen.classes:
+    if not classes:
         return None
     import torch
 
-    classes = _classes(chosen, game.spec.classes)
-    _check_enough(chosen.n, classes)
-    return torch.tensor(classes)[torch.arange(chosen.n) * len(classes) // chosen.n]
+    return torch.tensor(classes)[torch.arange(n) * len(classes) // n]
 
 
 def _check_enough(n: int, classes: Sequence[int]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from pinxit import systems
 from pinxit.cli import console, options
 from pinxit.core.config import read_file
 from pinxit.core.errors import InputError, near
+from pinxit.core.spec import Spec
 
 if TYPE_CHECKING:
     from pinxit.core.protocols import Data
@@ -73,6 +75,16 @@ def description(folder: Path) -> dict[str, Any]:
     if not isinstance(about.get("system"), str):
         raise InputError(f"{folder / name} names no system: it must be one that pinxit wrote")
     return {**about, "system": about["system"].replace("_", "-")}
+
+
+def spec_of(folder: Path) -> Spec:
+    """The shape of the samples of a run or a saved model, as its file says it."""
+    about = description(folder)
+    shape = about.get("spec") or about.get("data") or {}
+    missing = [name for name in ("channels", "height", "width") if name not in shape]
+    if missing:
+        raise InputError(f"{folder} does not say the `{missing[0]}` of its samples: it must be a run or model that pinxit wrote")
+    return Spec(**{field.name: shape[field.name] for field in fields(Spec) if field.name in shape})
 
 
 def data_of(folder: Path, named: str | None = None) -> Data:

@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from pinxit.core.game import AbstractGame
 
 PAGES = (("report", "report.html"), ("samples", "samples"), ("model", "model"))
-COMMANDS = (
-    ("sample", "Samples"), ("interpolate", "HasLatents"), ("reconstruct", "Reconstructs"), ("complete", "Completes"),
-)  # fmt: skip
+COMMANDS = (("sample", "Samples"), ("interpolate", "HasLatents"), ("reconstruct", "Reconstructs"), ("complete", "Completes"))
+"""What may be done with a run, and the capability that it takes; all but the first are of images alone."""
 MARKS = ("config.yaml", "checkpoints", "metrics.jsonl")
 """What tells a run's folder."""
 
@@ -31,7 +30,8 @@ def train(plan: Plan) -> None:
         place = newest(plan.folder / file) if name == "samples" else plan.folder / file
         if place is not None and place.exists():
             console.say(f"{name:<9}{place}")
-    words = [word for word, protocol in COMMANDS if isinstance(game, getattr(protocols, protocol))]
+    offered = COMMANDS[:1] if game.spec.continuous else COMMANDS
+    words = [word for word, protocol in offered if isinstance(game, getattr(protocols, protocol))]
     for number, word in enumerate(words):
         console.say(f"{'' if number else 'next':<9}{console.command(word, plan.folder)}")
 

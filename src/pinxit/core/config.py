@@ -8,27 +8,46 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from pinxit.core.errors import InputError, near
+from pinxit.core.spec import Spec
 
 
 class Config(BaseModel):
     """Base of every configuration: frozen, no unknown fields, the docstring below a field is its help."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, defer_build=True)
 
     @classmethod
-    def of(cls, values: Mapping[str, Any], where: str = "") -> Self:
-        """A configuration from plain values; raises InputError naming the field, its value and the constraint."""
+    def of(cls, values: Mapping[str, Any], where: str = "", *, partly: bool = False) -> Self:
+        """A configuration from plain values; raises InputError naming the field, its value and the constraint.
+
+        Args:
+            values: of the fields.
+            where: they come from, for the error.
+            partly: other values are still to come, so what holds among fields is not asked yet.
+        """
         try:
-            return cls.model_validate(dict(values))
+            return cls.model_validate(dict(values), context={"partly": partly})
         except ValidationError as error:
             raise InputError(_line(cls, error) + (f" (in {where})" if where else "")) from None
 
     def replace(self, **changes: Any) -> Self:
         """A copy with `changes`, validated; a key may be dotted (`{"average.ramp": 0.1}`)."""
         return type(self).of(merge(self.model_dump(), nest(changes)))
+
+    def check(self) -> None:
+        """Raise InputError where values do not go together; a configuration with constraints among its fields has them here."""
+
+    def check_data(self, spec: Spec) -> None:
+        """Raise InputError where data of shape `spec` will not do."""
+
+    @model_validator(mode="after")
+    def _together(self, info: ValidationInfo) -> Self:
+        if not (info.context or {}).get("partly"):
+            self.check()
+        return self
 
 
 class Average(Config):
@@ -62,6 +81,15 @@ class Settings(Config):
     save_every: int = Field(1000, ge=1)
     """Rounds between checkpoints."""
     average: Average = Average()
+
+
+def check_share(batch_size: int, processes: int, accumulate: int) -> None:
+    """Raise InputError where a batch does not split evenly over processes and micro-batches."""
+    if batch_size % (processes * accumulate):
+        raise InputError(
+            f"`batch_size` {batch_size} does not split over {processes} processes x `accumulate` {accumulate}: "
+            f"take a multiple of {processes * accumulate}"
+        )
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,10 +152,12 @@ def _fields(cls: type[BaseModel], path: list[int | str]) -> list[str]:
 
 def _line(cls: type[BaseModel], error: ValidationError) -> str:
     first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"]) or cls.__name__
+    name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         *path, last = first["loc"]
         return f"unknown field `{name}`: {near(str(last), _fields(cls, path))}"
     message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return message
     message = message[0].lower() + message[1:]
     return f"`{name}` is {first['input']!r}: {message}"

@@ -29,6 +29,7 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         from lightning_fabric import Fabric
+        from lightning_fabric.utilities.exceptions import MisconfigurationException
 
         if settings.threads:
             torch.set_num_threads(settings.threads)
@@ -45,9 +46,9 @@ class Engine:
                 strategy="ddp" if several else "auto",
                 precision=settings.precision,
             )
-        except (RuntimeError, ValueError) as error:
-            wanted = f"`accelerator`={settings.accelerator!r} with `devices`={devices}"
-            raise InputError(f"{wanted} is not to be had here: {error}; try accelerator cpu, devices 1") from error
+        except (RuntimeError, ValueError, MisconfigurationException) as error:
+            wanted = f"`accelerator` is {settings.accelerator!r} and `devices` {devices}"
+            raise InputError(f"{wanted}: no such device here, which has {_devices()}; take --accelerator cpu") from error
         self.fabric.launch()
         if self.fabric.device.type == "cpu":
             # Fabric's import has torch look for CUDA by loading NVML, at every optimizer step: a third of a small step.
@@ -148,6 +149,12 @@ def _peers() -> Iterator[None]:
         raise RunError(
             "another process of this run ended; the last checkpoint is intact, the same command goes on from it"
         ) from error
+
+
+def _devices() -> str:
+    """What there is to compute on, in words."""
+    found = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    return " and ".join(["the cpu", *(f"{count} x {name}" for name, count in found.items() if count)])
 
 
 def _keep_freed_memory() -> None:

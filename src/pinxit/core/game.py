@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pinxit.core.clock import Clock
+from pinxit.core.config import Config
 from pinxit.core.errors import InputError
 from pinxit.core.shares import Share
 from pinxit.core.spec import Spec
@@ -136,6 +137,8 @@ class AbstractGame(nn.Module, ABC):
 
     def __init__(self, config: Any, spec: Spec) -> None:
         super().__init__()
+        if isinstance(config, Config):
+            config.check_data(spec)
         self.config = config
         self.spec = spec
 
@@ -180,10 +183,9 @@ def owners(game: AbstractGame) -> dict[str, Player]:
             raise InputError(f"parameter `{name}` has no player: add its module to one")
         if len(by) > 1 and name not in game.shared:
             raise InputError(f"parameter `{name}` is moved by {by}: declare it in `shared` or give it one player")
-    for stage in game.stages():
-        for turn in stage.turns:
-            if turn.player not in players:
-                raise InputError(f"turn `{turn.name}` names no player: choose from {sorted(players)}")
+    for turn in (turn for stage in game.stages() for turn in stage.turns):
+        if turn.player not in players:
+            raise InputError(f"turn `{turn.name}` names no player: choose from {sorted(players)}")
     return players
 
 

@@ -43,7 +43,12 @@ class AbstractGAN(AbstractGame):
         return lambda clock: {"lr": lr * (1 - clock.progress)}
 
     def pair(
-        self, name: str, opponent: nn.Module, optimizer: Callable[..., Optimizer], project: Callable[[], None] | None = None
+        self,
+        name: str,
+        opponent: nn.Module,
+        optimizer: Callable[..., Optimizer],
+        project: Callable[[], None] | None = None,
+        schedule: Callable[[float, Clock], Mapping[str, Any]] | None = None,
     ) -> dict[str, Player]:
         """The two players of a usual GAN: `opponent` under `name`, and the generator, whose weights are averaged.
 
@@ -52,11 +57,11 @@ class AbstractGAN(AbstractGame):
             opponent: its network.
             optimizer: takes parameters and `lr`.
             project: done to the opponent's weights after each of its steps.
+            schedule: of a player's first learning rate and the clock; `rates` by default.
         """
         lr, lr_opponent = self.config.lr, self.config.lr * self.config.ttur
+        its, own = (partial(schedule, rate) if schedule else self.rates(rate) for rate in (lr_opponent, lr))
         return {
-            name: Player(
-                (opponent,), partial(optimizer, lr=lr_opponent), project, schedule=self.rates(lr_opponent), average=False
-            ),
-            "generator": Player((self.generator,), partial(optimizer, lr=lr), schedule=self.rates(lr)),
+            name: Player((opponent,), partial(optimizer, lr=lr_opponent), project, schedule=its, average=False),
+            "generator": Player((self.generator,), partial(optimizer, lr=lr), schedule=own),
         }

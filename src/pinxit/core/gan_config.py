@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
 from pinxit.core.config import Config
+from pinxit.core.errors import InputError
+from pinxit.core.shapes import backbone_plan
+from pinxit.core.spec import Spec
 
 
 def _apart(value: str) -> str:
@@ -48,3 +51,24 @@ class GANConfig(Config):
     """Learning rate of the discriminator as a multiple of the generator's (Heusel et al. 2017)."""
     decay: Literal["none", "linear"] = "none"
     """Of the learning rates: none, or linear to zero over the run."""
+
+    def check_data(self, spec: Spec) -> None:
+        """Refuse images that the backbone does not take, and points unless it is mlp."""
+        if self.backbone != "mlp":
+            choices = get_args(type(self).model_fields["backbone"].annotation)
+            takes = "take --backbone mlp" if "mlp" in choices else "take another system, such as gan with --backbone mlp"
+            backbone_plan(spec, self.backbone, takes)
+
+    def check_penalty(self) -> None:
+        """Refuse batch norm in the discriminator, for a system that penalises the gradient of each sample's score."""
+        if self.backbone != "mlp" or len(self.discriminator) > 1:  # the first layer has no norm
+            try:
+                _apart(self.normalisation)
+            except ValueError as error:
+                raise InputError(f"`normalisation` is {self.normalisation!r}: {error}") from None
+
+
+def check_pack(pack: int, n: int) -> None:
+    """Raise InputError where n samples do not divide into packs."""
+    if n % pack:
+        raise InputError(f"`pack` is {pack}: a batch of {n} does not divide into packs of it; take a multiple")

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from pinxit.core.config import Config
+from pinxit.core.errors import InputError
+from pinxit.core.shapes import refuse_unlabelled
+from pinxit.core.spec import Spec
+
+
+def odd(side: int) -> int:
+    """`side` of a masked kernel, or InputError where it is even."""
+    if side % 2 == 0:
+        raise InputError(f"a masked kernel has a centre, so its sides are odd, not {side}: take {side + 1}")
+    return side
+
+
+Side = Annotated[int, AfterValidator(odd)]
+"""The side of a masked kernel."""
 
 
 class PixelConfig(Config):
@@ -30,3 +44,10 @@ class PixelConfig(Config):
     """Images a round (section 5.2: 16 for MNIST and CIFAR-10)."""
     rounds: int = Field(500_000, ge=1)
     """Updates."""
+
+    def check_data(self, spec: Spec) -> None:
+        """Refuse continuous data, and for a conditional model data without classes."""
+        if spec.continuous:
+            raise InputError("a pixel model is of grey levels or bits, this data is continuous: take vae with --decoder gaussian")
+        if self.conditional:
+            refuse_unlabelled(spec, "a conditional pixel model")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from pinxit.core.config import check_share
 from pinxit.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,12 +31,8 @@ class Share:
 
 def check(game: AbstractGame, batch_size: int, *, processes: int, accumulate: int) -> None:
     """Raise InputError for a batch that does not split evenly, or whose shares the game or batch norm can't do with."""
+    check_share(batch_size, processes, accumulate)
     parts = processes * accumulate
-    if batch_size % parts:
-        raise InputError(
-            f"`batch_size` {batch_size} does not split over {processes} processes x `accumulate` {accumulate}: "
-            f"take a multiple of {parts}"
-        )
     share, asked = batch_size // parts, game.share
     samples = "one sample" if share == 1 else f"{share} samples"
     what = f"`batch_size` {batch_size} over {parts} shares is {samples} each ({processes} processes x `accumulate` {accumulate})"

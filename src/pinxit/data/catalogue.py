@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
+
+from pinxit.core.spec import Spec
 
 DEFAULT = "fashion-mini"
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -41,6 +44,16 @@ CLASS_NAMES = {
 }
 
 
+_SPECS = {
+    "mnist-larochelle": Spec(1, 28, 28, levels=2, binarised="fixed"),
+    "stacked-mnist-2": Spec(2, 28, 28, classes=100),
+    "stacked-mnist": Spec(3, 28, 28, classes=1000),
+    "cifar10": Spec(3, 32, 32, classes=10),
+    "ring": Spec(2, 1, 1, levels=0, classes=8),
+    "grid": Spec(2, 1, 1, levels=0, classes=25),
+}
+
+
 class Row(NamedTuple):
     """A line of `pinxit data list`."""
 
@@ -58,6 +71,26 @@ def bits_of(name: str) -> tuple[str, str] | None:
     """The grey set and the way ("dynamic", "fixed", "threshold") of the name of a set of bits; None for other names."""
     base, _, how = name.rpartition("-")
     return (base, how) if base in GREY and how in _BITS else None
+
+
+def expected(source: str, size: int | None = None, channels: int | None = None) -> Spec | None:
+    """The shape of one sample of what `load` will read, as far as it is known before; None where that is not enough.
+
+    Of a path, what was asked for is known, and its classes are taken to be there.
+
+    Args:
+        source: a name or a path.
+        size: height and width that images are brought to.
+        channels: that they are brought to.
+    """
+    if source not in names():
+        return Spec(channels or 1, size, size, classes=2) if size else None
+    if source in ("ring", "grid"):
+        return _SPECS[source]
+    bits = bits_of(source)
+    grey = Spec(1, 28, 28, levels=2, classes=10, binarised=bits[1]) if bits else Spec(1, 28, 28, classes=10)
+    own = _SPECS.get(source, grey)
+    return replace(own, channels=channels or own.channels, height=size or own.height, width=size or own.width)
 
 
 def folder() -> Path:

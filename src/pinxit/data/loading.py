@@ -141,15 +141,15 @@ def _in_memory(
 
 def _bits(name: str, split: str, size: tuple[int, int] | None, channels: int | None, crop: str, mirror: bool) -> Store:
     """A set of bits, made of a grey one or read from its own files."""
+    made = catalogue.bits_of(name)
+    if made is None and (size not in (None, (28, 28)) or channels not in (None, 1) or mirror):
+        raise InputError(f"{name} holds bits of 28x28 pixels: `size`, `channels` and `mirror` do not apply")
     from pinxit.data import binarised
 
-    made = catalogue.bits_of(name)
-    if made is not None:
-        base, how = made
-        return binarised.of_grey(_in_memory(base, "named", split, size, channels, crop, mirror), name, how, split)
-    if size not in (None, (28, 28)) or channels not in (None, 1) or mirror:
-        raise InputError(f"{name} holds bits of 28x28 pixels: `size`, `channels` and `mirror` do not apply")
-    return binarised.larochelle(split)
+    if made is None:
+        return binarised.larochelle(split)
+    base, how = made
+    return binarised.of_grey(_in_memory(base, "named", split, size, channels, crop, mirror), name, how, split)
 
 
 def _read(source: Any, kind: str, split: str) -> tuple[str, Images]:

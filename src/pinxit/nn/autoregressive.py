@@ -21,7 +21,7 @@ from pinxit.core.errors import InputError
 from pinxit.core.game import AbstractGame, Batch, Loss, Player, Stage, Turn
 from pinxit.core.pixel_config import PixelConfig
 from pinxit.core.spec import Spec
-from pinxit.nn.conditioning import checked, draw_labels, refuse_unlabelled
+from pinxit.nn.conditioning import checked, draw_labels
 from pinxit.nn.outputs import output
 from pinxit.nn.sampling import Engine, Progress, paint
 
@@ -42,13 +42,6 @@ class AbstractPixelModel(AbstractGame):
 
     def __init__(self, config: PixelConfig, spec: Spec, network: Callable[[Any, Spec, int], nn.Module]) -> None:
         super().__init__(config, spec)
-        name = type(self).__name__
-        if spec.continuous:
-            raise InputError(
-                f"{name} is a model of grey levels or bits, this data is continuous: take a VAE with `decoder` gaussian"
-            )
-        if config.conditional:
-            refuse_unlabelled(spec, f"a conditional {name}")
         bernoulli = config.output == "bernoulli"
         self.how = bits.drawing(spec, config.binarise if bernoulli else "none")
         self.output = output(config.output, 2 if bernoulli else spec.levels, config.components)

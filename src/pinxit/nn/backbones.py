@@ -12,8 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pinxit.core.errors import InputError
-from pinxit.core.gan_config import GANConfig
+from pinxit.core.gan_config import GANConfig, check_pack
 from pinxit.core.shares import Share
 from pinxit.core.spec import Spec
 from pinxit.nn.dcgan import DCGANGenerator, DCGANTrunk
@@ -139,12 +138,6 @@ def packed(x: Float[Tensor, "n c h w"], pack: int) -> Float[Tensor, "m k h w"]:
     """`pack` samples that follow each other as one of `pack` times the channels; InputError where n is no multiple."""
     check_pack(pack, len(x))
     return x.reshape(len(x) // pack, pack * x.shape[1], *x.shape[2:]) if pack > 1 else x
-
-
-def check_pack(pack: int, n: int) -> None:
-    """Raise InputError where n samples do not divide into packs."""
-    if n % pack:
-        raise InputError(f"`pack` is {pack}: a batch of {n} does not divide into packs of it; take a multiple")
 
 
 def pack_share(pack: int) -> Share:

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pinxit.core.errors import InputError
+from pinxit.core.shapes import coder_plan
 from pinxit.core.spec import Spec
 from pinxit.nn.mlp import mlp
 
@@ -128,11 +128,5 @@ def coders(
 
 def _plan(spec: Spec, width: int) -> tuple[int, list[int]]:
     """The side of the smallest map and the channels of the encoder's maps; InputError for sizes that do not fit."""
-    size, power = spec.height, spec.height & (spec.height - 1) == 0
-    if spec.continuous or size != spec.width or not (size == 28 or (power and size >= 16)):
-        got = f"{spec.height}x{spec.width}" if not spec.continuous else "points"
-        raise InputError(
-            f"`network` conv takes square images of 28 or 16, 32, 64, ... pixels (--size 32), not {got}: or take mlp"
-        )
-    side = 7 if size == 28 else 4
-    return side, [width * min(2**k, MOST) for k in range((size // side).bit_length() - 1)]
+    side, doublings = coder_plan(spec)
+    return side, [width * min(2**k, MOST) for k in range(doublings)]

@@ -28,16 +28,6 @@ from pinxit.nn.norms import has_batch_statistics, norm
 Pair = tuple[Tensor, Tensor]
 
 
-def refuse_unlabelled(spec: Spec, who: str, *, unknown: bool = False) -> None:
-    """Raise InputError if the data has no classes to tell the system `who`, or, without a class `unknown`, not of every image."""
-    if spec.classes < 2:
-        how = "put the images of each class into a sub-folder of its own, or give a .npz with images and labels"
-        raise InputError(f"{who} needs labels of at least 2 classes, this data has {spec.classes or 'none'}: {how}")
-    if spec.unlabelled and not unknown:
-        fix = "leave the others out, or take cvae, or cgan with `form` two-term"
-        raise InputError(f"{who} needs the class of every image, this data has it of some: {fix}")
-
-
 def checked(labels: Int[Tensor, " n"], classes: int) -> Int[Tensor, " n"]:
     """`labels`, or InputError where one is no class."""
     if len(labels) and (int(labels.min()) < 0 or int(labels.max()) >= classes):

@@ -12,12 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pinxit.core.errors import InputError
+from pinxit.core.shapes import backbone_plan
 from pinxit.core.spec import Spec
 from pinxit.nn.activations import LeakyReLU
 from pinxit.nn.norms import norm
-
-SIZES = (16, 28, 32, 64, 128)
 
 
 class DCGANGenerator(nn.Module):
@@ -25,7 +23,7 @@ class DCGANGenerator(nn.Module):
 
     def __init__(self, latent: int, width: int, spec: Spec, *, normalisation: str = "batch") -> None:
         super().__init__()
-        side, doublings = plan(spec, "dcgan")
+        side, doublings = backbone_plan(spec, "dcgan")
         channels, plain = width * 2 ** (doublings - 1), normalisation in ("none", "spectral")
         # A transposed convolution of a 1x1 map is a matrix product: this is the same layer, and faster.
         layers: list[nn.Module] = [nn.Linear(latent, channels * side * side, bias=plain), nn.Unflatten(1, (channels, side, side))]
@@ -49,7 +47,7 @@ class DCGANTrunk(nn.Module):
 
     def __init__(self, spec: Spec, width: int, *, normalisation: str = "batch") -> None:
         super().__init__()
-        side, doublings = plan(spec, "dcgan")
+        side, doublings = backbone_plan(spec, "dcgan")
         layers: list[nn.Module] = [nn.Conv2d(spec.channels, width, 4, stride=2, padding=1), LeakyReLU()]
         channels, plain = width, normalisation in ("none", "spectral")
         for _ in range(doublings - 1):
@@ -76,12 +74,3 @@ def initialise(module: nn.Module) -> None:
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
         nn.init.zeros_(module.bias)
-
-
-def plan(spec: Spec, who: str) -> tuple[int, int]:
-    """The side of the smallest map and the number of doublings to the image; InputError for other sizes than `SIZES`."""
-    if spec.continuous or spec.height != spec.width or spec.height not in SIZES:
-        got = f"{spec.height}x{spec.width}" if not spec.continuous else "points: --backbone mlp takes those"
-        raise InputError(f"the {who} networks take square images of {', '.join(map(str, SIZES))} pixels (--size 64), not {got}")
-    side = 7 if spec.height == 28 else 4
-    return side, (spec.height // side).bit_length() - 1

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pinxit.core.errors import InputError
+from pinxit.core.pixel_config import odd
 from pinxit.nn.canvas import Canvas, Sites
 
 
@@ -107,8 +108,7 @@ class MaskedConv2d(nn.Module):
     ) -> None:
         super().__init__()
         height, width = kernel if isinstance(kernel, tuple) else (kernel, kernel)
-        if height % 2 == 0 or width % 2 == 0:
-            raise InputError(f"`kernel` is {kernel}: a masked kernel has a centre, so its sides are odd")
+        odd(height), odd(width)
         self.ins, self.outs = sizes(c_in, groups), sizes(c_out, groups)
         self.c_in, self.c_out, self.groups, self.gates, self.mask = c_in, c_out, groups, gates, mask
         self.up, self.side = height // 2, width // 2

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pinxit.core.shapes import backbone_plan
 from pinxit.core.spec import Spec
-from pinxit.nn.dcgan import plan
 from pinxit.nn.norms import norm
 
 
@@ -66,7 +66,7 @@ class ResNetGenerator(nn.Module):
 
     def __init__(self, latent: int, width: int, spec: Spec, *, normalisation: str = "batch") -> None:
         super().__init__()
-        side, doublings = plan(spec, "resnet")
+        side, doublings = backbone_plan(spec, "resnet")
         blocks = [UpBlock(width, width, normalisation=normalisation) for _ in range(doublings)]
         end = [*norm(normalisation, width), nn.ReLU(), nn.Conv2d(width, spec.channels, 3, padding=1)]
         self.layers = nn.Sequential(nn.Linear(latent, width * side * side), nn.Unflatten(1, (width, side, side)), *blocks, *end)
@@ -83,7 +83,7 @@ class ResNetTrunk(nn.Module):
 
     def __init__(self, spec: Spec, width: int, *, normalisation: str = "none") -> None:
         super().__init__()
-        side, doublings = plan(spec, "resnet")
+        side, doublings = backbone_plan(spec, "resnet")
         downs = max(2, doublings - (side == 4))
         blocks = [
             DownBlock(spec.channels if k == 0 else width, width, halve=k < downs, first=k == 0, normalisation=normalisation)

@@ -2,7 +2,7 @@
 
 A system's file reads like its paper: docstring (title, authors, year, link, objectives, deviations), `Config`,
 `PRESETS`, the game, `build(config, spec, *, seed=0)`. `names`, `about` and `presets` read that file without importing
-torch, so that a typo is answered at once.
+torch, so that a typo is answered at once; so does `able`, which says what a system can do.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pinxit.core.config import Config
 from pinxit.core.errors import InputError, near
 
 _LIGHT = (
-    "__future__", "typing", "collections", "enum", "math", "pydantic", "pinxit.core.config", "pinxit.core.gan_config",
-    "pinxit.core.pixel_config",
+    "__future__", "typing", "collections", "enum", "math", "pydantic", "pinxit.core.config", "pinxit.core.errors",
+    "pinxit.core.gan_config", "pinxit.core.pixel_config", "pinxit.core.shapes", "pinxit.core.spec",
 )  # fmt: skip
 
 
@@ -85,6 +85,26 @@ def preset(name: str, which: str) -> Config:
     return choices[which]
 
 
+def able(name: str, protocol: type) -> bool:
+    """Whether a game of a system has what `protocol`, of `pinxit.core.protocols`, asks for; read off the sources."""
+    wanted = {member for kind in protocol.__mro__ for member in vars(kind) if not member.startswith("_")}
+    found = (_members(_tree(name), node.name) for node in _tree(name).body if isinstance(node, ast.ClassDef))
+    return any("AbstractGame" in members and wanted <= members for members in found)
+
+
+def _members(tree: ast.Module, name: str) -> set[str]:
+    """The names of a class in `tree`, of its methods, and the same of its ancestors, as far as they are of pinxit."""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            own = {name, *(part.name for part in node.body if isinstance(part, ast.FunctionDef))}
+            return own.union(*(_members(tree, base.id) for base in node.bases if isinstance(base, ast.Name)))
+        if isinstance(node, ast.ImportFrom) and name in [alias.name for alias in node.names]:
+            package, *parts = str(node.module).split(".")
+            home = Path(__file__).parents[1].joinpath(*parts).with_suffix(".py")
+            return _members(_parsed(home), name) if package == "pinxit" else set()
+    return set()
+
+
 def _is_light(node: ast.stmt) -> bool:
     match node:
         case ast.ImportFrom(module=str(module)):
@@ -104,6 +124,10 @@ def _path(name: str) -> Path:
     return Path(__file__).parent / f"{name.replace('-', '_')}.py"
 
 
-@cache
 def _tree(name: str) -> ast.Module:
-    return ast.parse(_path(name).read_text())
+    return _parsed(_path(name))
+
+
+@cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())

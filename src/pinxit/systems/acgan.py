@@ -37,6 +37,7 @@ from pinxit.core.game import Batch, Loss, Player, Stage, Turn
 from pinxit.core.gan import AbstractGAN
 from pinxit.core.gan_config import GANConfig, Normalisation
 from pinxit.core.rng import seed_of, seeded
+from pinxit.core.shapes import refuse_unlabelled
 from pinxit.core.spec import Spec
 from pinxit.losses import adversarial
 from pinxit.nn import backbones, conditioning
@@ -64,6 +65,11 @@ class Config(GANConfig):
     rounds: int = Field(50_000, ge=1)
     """Updates of each player (section 4)."""
 
+    def check_data(self, spec: Spec) -> None:
+        """Every image has a class."""
+        super().check_data(spec)
+        refuse_unlabelled(spec, "acgan")
+
 
 PRESETS = {
     "paper": Config(),
@@ -86,7 +92,6 @@ class ACGAN(AbstractGAN):
 
     def __init__(self, config: Config, spec: Spec) -> None:
         super().__init__(config, spec)
-        conditioning.refuse_unlabelled(spec, "acgan")
         self.generator = conditioning.ConditionedGenerator(config, spec, spec.classes, (0, config.embedding))
         trunk = backbones.trunk(config, spec)
         self.discriminator = conditioning.Heads(trunk, (1, spec.classes), config, dropout=config.dropout)

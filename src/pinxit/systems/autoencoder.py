@@ -29,6 +29,7 @@ from pinxit.core.config import Config as BaseConfig
 from pinxit.core.errors import InputError
 from pinxit.core.game import AbstractGame, Batch, Loss, Player, Stage, Turn
 from pinxit.core.rng import seed_of, seeded
+from pinxit.core.shapes import coder_plan
 from pinxit.core.spec import Spec
 from pinxit.losses import likelihood
 from pinxit.nn.coders import coders
@@ -58,6 +59,13 @@ class Config(BaseConfig):
     rounds: int = Field(120_000, ge=1)
     """Updates: 200 passes over MNIST, as the fine-tuning."""
 
+    def check_data(self, spec: Spec) -> None:
+        """Cross-entropy is of pixels, convolutions are of square images."""
+        if spec.continuous and self.loss != "squared":
+            raise InputError(f"`loss` {self.loss!r} needs pixels, this data is continuous: take squared")
+        if self.network == "conv":
+            coder_plan(spec)
+
 
 PRESETS = {
     "paper": Config(),
@@ -71,8 +79,6 @@ class Autoencoder(AbstractGame):
 
     def __init__(self, config: Config, spec: Spec) -> None:
         super().__init__(config, spec)
-        if spec.continuous and config.loss != "squared":
-            raise InputError(f"`loss` {config.loss!r} needs pixels, this data is continuous: take squared")
         self.encoder, self.decoder = coders(
             spec, network=config.network, codes=config.latent, latent=config.latent, hidden=config.hidden,
             width=config.width, activation=config.activation,

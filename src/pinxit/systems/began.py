@@ -64,6 +64,12 @@ class Config(GANConfig):
     rounds: int = Field(200_000, ge=1)
     """Updates of each player."""
 
+    def check(self) -> None:
+        """One schedule at most."""
+        if self.halve_every and self.decay != "none":
+            what = f"`decay` is {self.decay!r} and `halve_every` {self.halve_every}, two schedules of one rate"
+            raise InputError(f"{what}: take --halve-every 0, or --decay none")
+
 
 PRESETS = {
     "paper": Config(),
@@ -85,9 +91,6 @@ class BEGAN(AbstractGAN):
 
     def __init__(self, config: Config, spec: Spec) -> None:
         super().__init__(config, spec)
-        if config.halve_every and config.decay != "none":
-            what = f"`decay` is {config.decay!r} and `halve_every` {config.halve_every}, two schedules of one rate"
-            raise InputError(f"{what}: take --halve-every 0, or --decay none")
         self.generator = backbones.generator(config, spec, normalisation="none")
         self.discriminator = backbones.Autoencoder(config, spec, config.code)
         self.register_buffer("k", torch.zeros(()))

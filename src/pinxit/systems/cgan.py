@@ -41,6 +41,7 @@ from pinxit.core.game import Batch, Loss, Player, Stage, Turn
 from pinxit.core.gan import AbstractGAN
 from pinxit.core.gan_config import GANConfig
 from pinxit.core.rng import seed_of, seeded
+from pinxit.core.shapes import refuse_unlabelled
 from pinxit.core.spec import Spec
 from pinxit.losses import adversarial
 from pinxit.nn import backbones, conditioning
@@ -51,8 +52,7 @@ class Config(GANConfig):
     """The conditional GAN."""
 
     form: Literal["two-term", "matching", "two-network"] = "two-term"
-    """two-term: the paper's; matching: real samples with a wrong class are wrong (Reed et al. 2016); two-network: realism and
-    match are judged apart."""
+    """two-term: the paper's; matching: a wrong class is wrong (Reed et al. 2016); two-network: realism and match judged apart."""
     conditioning: Literal["joint", "plane", "projection"] = "joint"
     """How D reads the class. joint: in a hidden layer, the paper's; plane: as a channel; projection: Miyato & Koyama 2018."""
     mismatch: float = Field(0.5, ge=0, le=1)
@@ -94,6 +94,16 @@ class Config(GANConfig):
     rounds: int = Field(288_000, ge=1)
     """Updates of each player."""
 
+    def check(self) -> None:
+        """The generator is judged."""
+        if self.form == "matching" and self.mismatch == 1:
+            raise InputError("`mismatch` is 1 in the matching form: no sample of the generator is judged; take less than 1")
+
+    def check_data(self, spec: Spec) -> None:
+        """There are classes; of an image whose class is unknown, nobody can name one that is not its own."""
+        super().check_data(spec)
+        refuse_unlabelled(spec, "cgan", unknown=self.form == "two-term" or not self.mismatch)
+
 
 PRESETS = {
     "paper": Config(),
@@ -119,10 +129,6 @@ class CGAN(AbstractGAN):
 
     def __init__(self, config: Config, spec: Spec) -> None:
         super().__init__(config, spec)
-        # Of an image whose class is unknown, nobody can name one that is not its own.
-        conditioning.refuse_unlabelled(spec, "cgan", unknown=config.form == "two-term" or not config.mismatch)
-        if config.form == "matching" and config.mismatch == 1:
-            raise InputError("`mismatch` is 1 in the matching form: no sample of the generator is judged; take less than 1")
         self.classes = spec.classes + (config.label_dropout > 0 or spec.unlabelled)
         self.generator = conditioning.ConditionedGenerator(config, spec, self.classes, config.entry)
         two = config.form == "two-network"
@@ -131,22 +137,19 @@ class CGAN(AbstractGAN):
 
     def players(self) -> dict[str, Player]:
         """One or two discriminators, and the generator."""
-        config = self.config
-        if config.optimizer == "adam":
-            players = self.pair("discriminator", self.discriminator, partial(Adam, betas=config.betas, fused=True))
+        if self.config.optimizer == "adam":
+            players = self.pair("discriminator", self.discriminator, partial(Adam, betas=self.config.betas, fused=True))
         else:
-            players = self.pair("discriminator", self.discriminator, partial(SGD, momentum=config.momentum[0], fused=True))
-            rates = {"discriminator": config.lr * config.ttur, "generator": config.lr}
-            players = {name: replace(player, schedule=partial(self.schedule, rates[name])) for name, player in players.items()}
+            sgd = partial(SGD, momentum=self.config.momentum[0], fused=True)
+            players = self.pair("discriminator", self.discriminator, sgd, schedule=self.schedule)
         if self.matcher is not None:
             players["matcher"] = replace(players["discriminator"], modules=(self.matcher,))
         return players
 
     def stages(self) -> tuple[Stage, ...]:
         """One update each a round."""
-        turns = (Turn("discriminator", self.discriminator_loss), Turn("generator", self.generator_loss))
-        if self.matcher is not None:
-            turns = (turns[0], Turn("matcher", self.matcher_loss), turns[1])
+        matcher = () if self.matcher is None else (Turn("matcher", self.matcher_loss),)
+        turns = (Turn("discriminator", self.discriminator_loss), *matcher, Turn("generator", self.generator_loss))
         return (Stage(turns, self.config.rounds, self.config.batch_size),)
 
     def schedule(self, lr: float, clock: Clock) -> dict[str, Any]:
@@ -170,13 +173,11 @@ class CGAN(AbstractGAN):
 
     def sample_class(self, labels: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """G(z, y), z as in `latents_of`. Raises InputError for a label without class."""
-        labels = conditioning.checked(labels, self.spec.classes).to(self.device)
-        return self.decode(self.latents_of(labels, generator=generator))
+        return self.decode(self.latents_of(conditioning.checked(labels, self.spec.classes).to(self.device), generator=generator))
 
     def match(self, x: Tensor, labels: Tensor) -> Tensor:
         """The logits (n,) of images with classes: m(x, y), or d(x, y) of the other forms."""
-        network = self.discriminator if self.matcher is None else self.matcher
-        return network(x.to(self.device), labels.to(self.device))
+        return (self.matcher or self.discriminator)(x.to(self.device), labels.to(self.device))
 
     def discriminator_loss(self, batch: Batch, clock: Clock) -> Loss:
         """L_D, or L_r."""
@@ -235,11 +236,10 @@ def _trunk(config: Config, spec: Spec, extra: int = 0) -> nn.Module:
 
 
 def _judge(config: Config, spec: Spec, classes: int) -> nn.Module:
-    match config.conditioning:
-        case "plane":
-            return conditioning.PlaneScore(_trunk(config, spec, conditioning.planes(spec, classes)), config, spec, classes)
-        case "projection":
-            return conditioning.ProjectionScore(_trunk(config, spec), config, classes)
+    if config.conditioning == "plane":
+        return conditioning.PlaneScore(_trunk(config, spec, conditioning.planes(spec, classes)), config, spec, classes)
+    if config.conditioning == "projection":
+        return conditioning.ProjectionScore(_trunk(config, spec), config, classes)
     pieces = config.maxout if config.backbone == "mlp" else 0
     return conditioning.JointScore(_trunk(config, spec), config, classes, config.joint, pieces=pieces, dropout=config.dropout)
 

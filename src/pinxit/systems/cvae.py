@@ -35,6 +35,7 @@ from pinxit.core.errors import InputError
 from pinxit.core.game import AbstractGame, Batch, Loss, Player, Stage, Turn
 from pinxit.core.labels import UNKNOWN
 from pinxit.core.rng import normal, seed_of, seeded
+from pinxit.core.shapes import check_decoder, refuse_unlabelled
 from pinxit.core.spec import Spec
 from pinxit.losses import likelihood, variational
 from pinxit.nn import conditioning
@@ -75,6 +76,16 @@ class Config(BaseConfig):
     rounds: int = Field(100_000, ge=1)
     """Updates."""
 
+    def check(self) -> None:
+        """L_k has no KL."""
+        if self.samples > 1 and self.beta != 1:
+            raise InputError(f"`samples` {self.samples} has no KL to weigh: take beta 1, or samples 1")
+
+    def check_data(self, spec: Spec) -> None:
+        """There are classes, and the decoder is of such data."""
+        refuse_unlabelled(spec, "cvae", unknown=True)
+        check_decoder(spec, self.network, self.decoder)
+
 
 PRESETS = {
     "paper": Config(),
@@ -89,11 +100,6 @@ class CVAE(AbstractGame):
 
     def __init__(self, config: Config, spec: Spec) -> None:
         super().__init__(config, spec)
-        conditioning.refuse_unlabelled(spec, "cvae", unknown=True)
-        if spec.continuous and config.decoder != "gaussian":
-            raise InputError(f"`decoder` {config.decoder!r} needs grey levels, this data is continuous: take gaussian")
-        if config.samples > 1 and config.beta != 1:
-            raise InputError(f"`samples` {config.samples} has no KL to weigh: take beta 1, or samples 1")
         self.classes = spec.classes + (config.label_dropout > 0 or spec.unlabelled)
         self.encoder, self.decoder = coders(
             spec, network=config.network, codes=2 * config.latent, latent=config.latent, hidden=config.hidden,
@@ -131,8 +137,7 @@ class CVAE(AbstractGame):
         labels = self.known(len(x), labels)
         (mu, logvar), (mu_p, logvar_p) = self.posterior(x, labels), self.prior(labels)
         z = variational.reparameterise(mu, logvar, noise)
-        log_q = variational.normal_log_prob(z, mu, logvar)
-        log_ratio = variational.normal_log_prob(z, mu_p, logvar_p) - log_q
+        log_ratio = variational.normal_log_prob(z, mu_p, logvar_p) - variational.normal_log_prob(z, mu, logvar)
         return self.log_prob_given(x, z, labels), log_ratio, variational.kl_between_normals(mu, logvar, mu_p, logvar_p)
 
     def elbo_given(self, x: Tensor, labels: Tensor, *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
@@ -236,8 +241,7 @@ class CVAE(AbstractGame):
 
     def sample_class(self, labels: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """The mean of p(x|z, y), z ~ p(z|y) as in `latents_of`. Raises InputError for a label without class."""
-        labels = conditioning.checked(labels, self.spec.classes).to(self.device)
-        return self.decode(self.latents_of(labels, generator=generator))
+        return self.decode(self.latents_of(conditioning.checked(labels, self.spec.classes).to(self.device), generator=generator))
 
 
 def build(config: Config, spec: Spec, *, seed: int = 0) -> CVAE:

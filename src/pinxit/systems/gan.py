@@ -31,11 +31,11 @@ from torch.optim import SGD, Adam
 from pinxit.core.clock import Clock
 from pinxit.core.game import Batch, Loss, Player, Stage, Turn
 from pinxit.core.gan import AbstractGAN
-from pinxit.core.gan_config import GANConfig
+from pinxit.core.gan_config import GANConfig, check_pack
 from pinxit.core.rng import seed_of, seeded
 from pinxit.core.spec import Spec
 from pinxit.losses import adversarial, penalties
-from pinxit.nn import backbones, norms
+from pinxit.nn import backbones
 from pinxit.nn.mlp import MLPTrunk
 
 
@@ -81,6 +81,12 @@ class Config(GANConfig):
     rounds: int = Field(500_000, ge=1)
     """Generator updates."""
 
+    def check(self) -> None:
+        """Packs fill the batch, and what is penalised is each sample's own."""
+        check_pack(self.pack, self.batch_size)
+        if self.r1:
+            self.check_penalty()
+
 
 PRESETS = {
     "paper": Config(),
@@ -105,21 +111,17 @@ class GAN(AbstractGAN):
 
     def __init__(self, config: Config, spec: Spec) -> None:
         super().__init__(config, spec)
-        backbones.check_pack(config.pack, config.batch_size)
         self.share = backbones.pack_share(config.pack)
         self.generator = backbones.generator(config, spec)
         self.discriminator = _discriminator(config, spec)
-        if config.r1:
-            norms.refuse_batch_statistics(self.discriminator, "gan", "`r1` takes the gradient of each sample's own logit")
 
     def players(self) -> dict[str, Player]:
         """Discriminator and generator."""
         config = self.config
         if config.optimizer == "adam":
             return self.pair("discriminator", self.discriminator, partial(Adam, betas=config.betas, fused=True))
-        players = self.pair("discriminator", self.discriminator, partial(SGD, momentum=config.momentum[0], fused=True))
-        rates = {"discriminator": config.lr * config.ttur, "generator": config.lr}
-        return {name: replace(player, schedule=partial(self.schedule, rates[name])) for name, player in players.items()}
+        sgd = partial(SGD, momentum=config.momentum[0], fused=True)
+        return self.pair("discriminator", self.discriminator, sgd, schedule=self.schedule)
 
     def stages(self) -> tuple[Stage, ...]:
         """Algorithm 1."""

@@ -72,6 +72,13 @@ class Config(GANConfig):
     rounds: int = Field(5000, ge=1)
     """Updates of each player (the authors' program)."""
 
+    def check(self) -> None:
+        """A batch has statistics."""
+        if self.batch_size == 1 and self.dense:
+            raise InputError(
+                "`batch_size` is 1: the dense layers' batch norm needs at least 2 images; take --dense 0 or more images"
+            )
+
 
 PRESETS = {
     "paper": Config(),
@@ -94,10 +101,6 @@ class InfoGAN(AbstractGAN):
 
     def __init__(self, config: Config, spec: Spec) -> None:
         super().__init__(config, spec)
-        if config.batch_size == 1 and config.dense:
-            raise InputError(
-                "`batch_size` is 1: the dense layers' batch norm needs at least 2 images; take --dense 0 or more images"
-            )
         self.generator = _generator(config, spec)
         trunk = backbones.trunk(config, spec)
         if config.dense:

@@ -24,11 +24,11 @@ from torch.optim import Adam
 from pinxit.core.clock import Clock
 from pinxit.core.game import Batch, Loss, Player, Stage, Turn
 from pinxit.core.gan import AbstractGAN
-from pinxit.core.gan_config import GANConfig, Normalisation
+from pinxit.core.gan_config import GANConfig, Normalisation, check_pack
 from pinxit.core.rng import seed_of, seeded
 from pinxit.core.spec import Spec
 from pinxit.losses import adversarial, penalties
-from pinxit.nn import backbones, norms
+from pinxit.nn import backbones
 
 
 class Config(GANConfig):
@@ -55,6 +55,12 @@ class Config(GANConfig):
     rounds: int = Field(240_000, ge=1)
     """Updates of each player (5 epochs of LSUN's three million bedrooms)."""
 
+    def check(self) -> None:
+        """Packs fill the batch, and what is penalised is each sample's own."""
+        check_pack(self.pack, self.batch_size)
+        if self.r1:
+            self.check_penalty()
+
 
 PRESETS = {
     "paper": Config(),
@@ -74,12 +80,9 @@ class LSGAN(AbstractGAN):
 
     def __init__(self, config: Config, spec: Spec) -> None:
         super().__init__(config, spec)
-        backbones.check_pack(config.pack, config.batch_size)
         self.share = backbones.pack_share(config.pack)
         self.generator = backbones.generator(config, spec)
         self.discriminator = backbones.score(config, spec, pack=config.pack)
-        if config.r1:
-            norms.refuse_batch_statistics(self.discriminator, "lsgan", "`r1` takes the gradient of each sample's own score")
 
     def players(self) -> dict[str, Player]:
         """Discriminator and generator."""

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from pinxit.core.pixel_config import PixelConfig
+from pinxit.core.pixel_config import PixelConfig, Side
 from pinxit.core.rng import seed_of, seeded
 from pinxit.core.spec import Spec
 from pinxit.nn.autoregressive import AbstractConditionalPixelModel, AbstractPixelModel
@@ -40,9 +40,9 @@ class Config(PixelConfig):
     """h: features inside a block; 2h between blocks, and h in the gated model (table 1, CIFAR-10: 128)."""
     head: int = Field(1024, ge=1)
     """Features of the two 1 x 1 layers before the output (section 5.2: 1024 for CIFAR-10, 32 for MNIST)."""
-    first_kernel: int = Field(7, ge=3)
+    first_kernel: Side = Field(7, ge=3)
     """k0, odd (table 1)."""
-    kernel: int = Field(3, ge=3)
+    kernel: Side = Field(3, ge=3)
     """k of the blocks, odd (table 1)."""
     gated: bool = False
     """Gated PixelCNN: two stacks without a blind spot."""

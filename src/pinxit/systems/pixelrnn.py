@@ -26,7 +26,7 @@ from typing import Literal
 from pydantic import Field
 
 from pinxit.core.errors import InputError
-from pinxit.core.pixel_config import PixelConfig
+from pinxit.core.pixel_config import PixelConfig, Side
 from pinxit.core.rng import seed_of, seeded
 from pinxit.core.spec import Spec
 from pinxit.nn.autoregressive import AbstractConditionalPixelModel, AbstractPixelModel
@@ -47,7 +47,7 @@ class Config(PixelConfig):
     """h: features of the LSTM's state; 2h between layers (table 1, CIFAR-10: 128; MNIST: 16)."""
     head: int = Field(1024, ge=1)
     """Features of the two 1 x 1 layers before the output (section 5.2: 1024 for CIFAR-10, 32 for MNIST)."""
-    first_kernel: int = Field(7, ge=3)
+    first_kernel: Side = Field(7, ge=3)
     """k0, odd (table 1)."""
     residual: bool = True
     """Whether each layer adds its input (section 3.3)."""
@@ -55,6 +55,11 @@ class Config(PixelConfig):
     """Whether each layer has a connection to the head (section 3.3)."""
     wide_right: bool = False
     """diagonal: close the gap at the end of the row above; not the paper's."""
+
+    def check(self) -> None:
+        """Only the diagonal layer has a gap to close."""
+        if self.wide_right and self.layer == "row":
+            raise InputError("`wide_right` is of the diagonal layer, this model's `layer` is row: take diagonal, or leave it out")
 
 
 PRESETS = {
@@ -94,8 +99,6 @@ class ConditionalPixelRNN(AbstractConditionalPixelModel):
 def network(config: Config, spec: Spec, size: int) -> RecurrentStack:
     """Table 1; `size` numbers a sub-pixel."""
     groups, classes, width, kernel = spec.channels, spec.classes if config.conditional else 0, config.width, config.first_kernel
-    if config.wide_right and config.layer == "row":
-        raise InputError("`wide_right` is of the diagonal layer, this model's `layer` is row: take diagonal, or leave it out")
     lstm = RowLSTM if config.layer == "row" else DiagonalBiLSTM
     first = MaskedConv2d(groups, 2 * width, kernel, "A", groups=groups)
     wide = MaskedConv2d(groups, 2 * width, kernel, "B", groups=groups) if config.wide_right else None

@@ -65,6 +65,12 @@ class Config(GANConfig):
     rounds: int = Field(50_000, ge=1)
     """Generator updates (the authors' configuration)."""
 
+    def check(self) -> None:
+        """The norms are held in one way."""
+        if self.regularise and self.normalisation == "spectral":
+            what = f"`regularise` is {self.regularise} with spectral normalisation, whose norms are 1 already"
+            raise InputError(f"{what}: take --normalisation none")
+
 
 PRESETS = {
     "paper": Config(),
@@ -84,9 +90,6 @@ class SNGAN(AbstractGAN):
 
     def __init__(self, config: Config, spec: Spec) -> None:
         super().__init__(config, spec)
-        if config.regularise and config.normalisation == "spectral":
-            what = f"`regularise` is {config.regularise} with spectral normalisation, whose norms are 1 already"
-            raise InputError(f"{what}: take --normalisation none")
         self.generator = backbones.generator(config, spec)
         self.discriminator = backbones.score(config, spec)
         self.regulariser = SpectralRegulariser(self.discriminator) if config.regularise else None

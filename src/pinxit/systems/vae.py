@@ -39,6 +39,7 @@ from pinxit.core.config import Config as BaseConfig
 from pinxit.core.errors import InputError
 from pinxit.core.game import AbstractGame, Batch, Loss, Player, Stage, Turn
 from pinxit.core.rng import normal, seed_of, seeded
+from pinxit.core.shapes import check_decoder
 from pinxit.core.spec import Spec
 from pinxit.losses import likelihood, variational
 from pinxit.nn.coders import coders
@@ -80,6 +81,15 @@ class Config(BaseConfig):
     rounds: int = Field(100_000, ge=1)
     """Updates (ten million images, as in figure 2)."""
 
+    def check(self) -> None:
+        """L_k has no KL."""
+        if self.samples > 1 and (self.beta != 1 or self.warmup or self.free_bits):
+            raise InputError(f"`samples` {self.samples} has no KL to weigh: take beta 1, warmup 0 and free_bits 0, or samples 1")
+
+    def check_data(self, spec: Spec) -> None:
+        """The decoder is of such data."""
+        check_decoder(spec, self.network, self.decoder)
+
 
 PRESETS = {
     "paper": Config(),
@@ -101,12 +111,6 @@ class VAE(AbstractGame):
 
     def __init__(self, config: Config, spec: Spec) -> None:
         super().__init__(config, spec)
-        if spec.continuous and config.decoder != "gaussian":
-            raise InputError(f"`decoder` {config.decoder!r} needs grey levels, this data is continuous: take gaussian")
-        if config.samples > 1 and (config.beta != 1 or config.warmup or config.free_bits):
-            raise InputError(
-                f"`samples` {config.samples} has no KL to weigh: take beta 1, warmup 0 and free_bits 0, or samples 1"
-            )
         self.encoder, self.decoder = coders(
             spec, network=config.network, codes=2 * config.latent, latent=config.latent, hidden=config.hidden,
             width=config.width, activation=config.activation,

@@ -50,6 +50,12 @@ class Config(GANConfig):
     rounds: int = Field(200_000, ge=1)
     """Generator updates."""
 
+    def check(self) -> None:
+        """The clipped weights are those of the critic."""
+        if self.normalisation == "spectral":
+            what = "spectral normalisation divides the clipped weights, which c then does not bound"
+            raise InputError(f"`normalisation` is 'spectral': {what}; take none, batch or layer (or sngan)")
+
 
 PRESETS = {
     "paper": Config(),
@@ -72,9 +78,6 @@ class WGAN(AbstractGAN):
 
     def __init__(self, config: Config, spec: Spec) -> None:
         super().__init__(config, spec)
-        if config.normalisation == "spectral":
-            what = "spectral normalisation divides the clipped weights, which c then does not bound"
-            raise InputError(f"`normalisation` is 'spectral': {what}; take none, batch or layer (or sngan)")
         self.generator = backbones.generator(config, spec)
         self.critic = backbones.score(config, spec)
         self.clip()
