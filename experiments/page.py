@@ -7,14 +7,15 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from experiments import readings
 from experiments.harness import RESULTS, Measured
 
 PAGE = Path(__file__).parents[1] / "docs" / "experiments.md"
 HEAD = """# Experiments
 
 What was measured, by which command, against which bar. This page is made from `experiments/results/*.json` by
-`python -m experiments page`; nothing on it is written by hand. A bar that is missed says so. Training is noisy: every seed is
-shown.
+`python -m experiments page`; nothing on it is written by hand. A bar that is missed says by how much and why. Training is noisy:
+every seed is shown.
 """
 LEFT_OUT = (
     "run",
@@ -53,7 +54,7 @@ def section(result: Measured) -> str:
     runs = [["run", *columns], *([run["run"], *(plain(run.get(key)) for key in columns)] for run in result["runs"])]
     head = f"\n## {result['experiment']}\n\n{result['protocol']}\n\n`{result['command']}` ({machine})\n\n"
     told = [f"- {run['run']}: {run[key]}\n" for run in result["runs"] for key in TOLD if key in run]
-    return f"{head}{table(bars)}\n{table(runs)}" + ("\n" + "".join(told) if told else "")
+    return f"{head}{table(bars)}\n{table(runs)}" + ("\n" + "".join(told) if told else "") + readings.rings(result)
 
 
 def verdict(bar: Measured) -> str:
@@ -72,9 +73,9 @@ def rates(result: Measured) -> str:
 
 
 def suite_section(result: Measured) -> str:
-    """One suite: its bars, and each metric's mean over the seeds with the scatter of the seeds behind it."""
+    """One suite: its bars, each metric's mean over the seeds with their scatter, and every seed of what the bars are about."""
     bars = [["bar", "asked", "measured", ""]]
-    bars += [[bar["bar"], bar["asked"], bar["measured"], "holds" if bar["holds"] else "**missed**"] for bar in result["bars"]]
+    bars += [[bar["bar"], bar["asked"], bar["measured"], verdict(reasoned(bar, result))] for bar in result["bars"]]
     named: dict[str, list[Measured]] = {}
     for run in result["runs"]:
         named.setdefault(run["run"].rpartition("-s")[0], []).append(run)
@@ -83,11 +84,30 @@ def suite_section(result: Measured) -> str:
     rows += [[name, *(over_seeds([run[key] for run in runs]) for key in metrics)] for name, runs in named.items()]
     floors = [result["runs"][0].get(f"{key}/floor") for key in metrics]
     rows.append(["floor: real samples", *(plain(value) for value in floors)])
-    seeds = len(next(iter(named.values())))
+    seeds = [run["run"].rpartition("-s")[2] for run in next(iter(named.values()))]
     trained = f"; {minutes:g} minutes of training on one thread" if (minutes := result.get("minutes of training")) else ""
     head = f"\n## Suite {result['suite']}\n\n{result['about']}\n\n`{result['command']}` (torch {result['torch']}{trained})\n\n"
-    told = f"\nMeans over {seeds} seeds, ± their standard deviation.\n\n"
-    return f"{head}{table(bars)}{told}{table(rows)}{trained_health(result['runs'])}"
+    told = f"\nMeans over {len(seeds)} seeds, ± their standard deviation.\n\n" if len(seeds) > 1 else f"\nSeed {seeds[0]}.\n\n"
+    seen = every_seed(result["suite"], named, seeds) + readings.rings(result) + trained_health(result["runs"])
+    return f"{head}{table(bars)}{told}{table(rows)}{seen}"
+
+
+def reasoned(bar: Measured, result: Measured) -> Measured:
+    """A suite's bar with the reason why it was missed."""
+    reason = readings.MISSED.get((result["suite"], bar["bar"]))
+    return bar if bar["holds"] or reason is None else {**bar, "why": reason(result)}
+
+
+def every_seed(suite: str, named: dict[str, list[Measured]], seeds: list[str]) -> str:
+    """What the suite's bars are about, a value a seed; nothing where there is one seed, whose values stand above."""
+    from pinxit.evaluation import suites
+
+    if len(seeds) < 2:
+        return ""
+    metrics = list(dict.fromkeys(condition.metric for bar in suites.load(suite).bars for condition in bar.conditions))
+    rows = [["run", *metrics]]
+    rows += [[name, *(", ".join(plain(run[key]) or "none" for run in runs) for key in metrics)] for name, runs in named.items()]
+    return f"\nWhat the bars are about, of seeds {', '.join(seeds)} in this order:\n\n{table(rows)}"
 
 
 def trained_health(runs: list[Measured]) -> str:

@@ -2,13 +2,15 @@
 
 import importlib
 import json
+import re
 
 import pytest
-from experiments import harness, page
+from experiments import harness, page, readings, ring
 from experiments.__main__ import NAMES
 
 from pinxit import systems
 from pinxit.data import catalogue
+from pinxit.evaluation import suites
 
 
 def experiment(name):
@@ -46,6 +48,50 @@ def test_results_are_of_the_runs_as_they_are_declared(path):
 
 def test_the_page_shows_the_results():
     assert page.PAGE.read_text() == page.text(), "make it anew: python -m experiments page"
+
+
+def results(key):
+    found = [json.loads(path.read_text()) for path in sorted(harness.RESULTS.glob("*.json"))]
+    return {result[key]: result for result in found if key in result}
+
+
+def test_every_missed_bar_says_by_how_much_and_why():
+    missed = re.findall(r"\*\*missed\*\*(.*)\|", page.text())
+    assert missed
+    for said in missed:
+        assert re.match(r": .*\d", said), "give the reason in experiments/readings.py, or `why` of the experiment's bar"
+
+
+def test_a_suite_shows_every_seed_of_what_its_bars_are_about():
+    text = page.text()
+    for name, result in results("suite").items():
+        metrics = list(dict.fromkeys(c.metric for bar in suites.load(name).bars for c in bar.conditions))
+        seeds = {}
+        for run in result["runs"]:
+            seeds.setdefault(run["run"].rpartition("-s")[0], []).append([run[key] for key in metrics])
+        for run, rows in seeds.items():
+            shown = [", ".join(page.plain(value) or "none" for value in column) for column in zip(*rows, strict=True)]
+            assert len(rows) == 1 or f"| {' | '.join([run, *shown])} |\n" in text, (name, run)
+
+
+def test_ring_and_rings_play_the_same_runs_as_the_page_says():
+    suite = suites.load("rings")
+    assert {name: (run.system, run.preset, run.config) for name, run in suite.runs.items()} == {
+        name: (system, "points", changes) for name, (system, changes) in ring.LOSSES.items()
+    }
+    assert (suite.seeds, suite.evaluate.n, suite.common) == (ring.SEEDS, ring.SAMPLES, {})
+
+
+@pytest.mark.parametrize(("kind", "name"), [("experiment", "ring"), ("suite", "rings")])
+def test_a_loss_that_lacks_modes_is_told_with_what_was_recorded(kind, name):
+    result = results(kind)[name]
+    part = page.section(result) if kind == "experiment" else page.suite_section(result)
+    assert readings.HOW_RINGS_DIFFER[name] in part
+    losses = {run["run"].rpartition("-s")[0] for run in result["runs"] if run["modes"] < 8}
+    assert losses
+    for loss in losses:
+        assert loss in readings.RECORDED, "say what the recorded figures show"
+        assert re.search(rf"^- {loss}: modes .*generator/loss .*{re.escape(readings.RECORDED[loss])}$", part, re.MULTILINE)
 
 
 def test_numbers_that_are_not_finite_become_null():
