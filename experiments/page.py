@@ -35,6 +35,10 @@ LEFT_OUT = (
 TOLD = ("swap", "match_auc", "diversity")
 """What is told below the table, in words."""
 LONGEST = 60
+PROTOCOLS = """Two protocols, those by which the observer looks at a game that draws its samples in one pass: `live` during the
+run, `final` when it ends. No discriminator and no losses are looked at. `wrong` are false alarms on real and good samplers,
+misses on all others; `named` is how often the dropped modes were named exactly, where it can be said which ones they are.
+"""
 
 
 def text() -> str:
@@ -63,13 +67,43 @@ def verdict(bar: Measured) -> str:
 
 
 def rates(result: Measured) -> str:
-    """How often the health check is wrong, a row a set and condition."""
-    rows = [["set", "condition", "runs", "states", "wrong", "true rate below, 95 %"]]
+    """How often the health check is wrong by both protocols, a row a set and condition."""
+    protocols = list(result["protocols"])
+    drawn = [f"- {protocol}, {name}: {said}\n" for protocol, sets in result["protocols"].items() for name, said in sets.items()]
+    found: dict[tuple[str, str], dict[str, Measured]] = {}
     for row in result["rows"]:
-        wrong = row.get("misses", row.get("false alarms"))
-        cells = (row["set"], row["condition"], row["n"], row["states"], wrong, row.get("rate below, 95 %"))
-        rows.append([plain(cell) for cell in cells])
-    return f"\n## health\n\n{result['what']}\n\n`{result['command']}` (torch {result['torch']})\n\n{table(rows)}"
+        found.setdefault((row["set"], row["condition"]), {})[row["protocol"]] = row
+    heads = [f"{protocol}: {what}" for protocol in protocols for what in ("states", "wrong", "true rate below, 95 %", "named")]
+    rows = [["set", "condition", "runs", *heads]]
+    for (name, condition), by in found.items():
+        cells = [cell for protocol in protocols for cell in judged(by[protocol])]
+        rows.append([name, condition, plain(by[protocols[0]]["n"]), *map(plain, cells)])
+    told = "".join(f"- {p}: {errors([row for row in result['rows'] if row['protocol'] == p])}\n" for p in protocols)
+    head = f"\n## health\n\n{result['what']}\n\n`{result['command']}` (torch {result['torch']})\n\n"
+    return f"{head}{PROTOCOLS}\n{''.join(drawn)}\n{told}\n{table(rows)}"
+
+
+def judged(row: Measured) -> tuple[Any, ...]:
+    """States, errors, the bound on their rate, and how often the dropped modes were named exactly."""
+    return row["states"], wrong(row), row["rate below, 95 %"], row.get("dropped modes named exactly")
+
+
+def wrong(row: Measured) -> int:
+    """False alarms of a good sampler, misses of a bad one."""
+    return row["misses"] if "misses" in row else row["false alarms"]
+
+
+def totals(rows: list[Measured]) -> tuple[int, int, int, int]:
+    """False alarms, in how many runs, misses, in how many."""
+    good, bad = ([row for row in rows if key in row] for key in ("false alarms", "misses"))
+    return sum(map(wrong, good)), sum(row["n"] for row in good), sum(map(wrong, bad)), sum(row["n"] for row in bad)
+
+
+def errors(rows: list[Measured]) -> str:
+    """False alarms and misses in a sentence, with the conditions that have some."""
+    alarms, good, misses, bad = totals(rows)
+    named = [f"{row['condition']} of {row['set']} {wrong(row)} of {row['n']}" for row in rows if wrong(row)]
+    return f"{alarms} false alarms in {good}; {misses} misses in {bad}" + (f": {', '.join(named)}" if named else "")
 
 
 def suite_section(result: Measured) -> str:
