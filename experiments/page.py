@@ -7,14 +7,15 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from experiments import readings
 from experiments.harness import RESULTS, Measured
 
 PAGE = Path(__file__).parents[1] / "docs" / "experiments.md"
 HEAD = """# Experiments
 
 What was measured, by which command, against which bar. This page is made from `experiments/results/*.json` by
-`python -m experiments page`; nothing on it is written by hand. A bar that is missed says so. Training is noisy: every seed is
-shown.
+`python -m experiments page`; nothing on it is written by hand. A bar that is missed says by how much and why. Training is noisy:
+every seed is shown.
 """
 LEFT_OUT = (
     "run",
@@ -34,6 +35,10 @@ LEFT_OUT = (
 TOLD = ("swap", "match_auc", "diversity")
 """What is told below the table, in words."""
 LONGEST = 60
+PROTOCOLS = """Two protocols, those by which the observer looks at a game that draws its samples in one pass: `live` during the
+run, `final` when it ends. No discriminator and no losses are looked at. `wrong` are false alarms on real and good samplers,
+misses on all others; `named` is how often the dropped modes were named exactly, where it can be said which ones they are.
+"""
 
 
 def text() -> str:
@@ -53,7 +58,7 @@ def section(result: Measured) -> str:
     runs = [["run", *columns], *([run["run"], *(plain(run.get(key)) for key in columns)] for run in result["runs"])]
     head = f"\n## {result['experiment']}\n\n{result['protocol']}\n\n`{result['command']}` ({machine})\n\n"
     told = [f"- {run['run']}: {run[key]}\n" for run in result["runs"] for key in TOLD if key in run]
-    return f"{head}{table(bars)}\n{table(runs)}" + ("\n" + "".join(told) if told else "")
+    return f"{head}{table(bars)}\n{table(runs)}" + ("\n" + "".join(told) if told else "") + readings.rings(result)
 
 
 def verdict(bar: Measured) -> str:
@@ -62,19 +67,49 @@ def verdict(bar: Measured) -> str:
 
 
 def rates(result: Measured) -> str:
-    """How often the health check is wrong, a row a set and condition."""
-    rows = [["set", "condition", "runs", "states", "wrong", "true rate below, 95 %"]]
+    """How often the health check is wrong by both protocols, a row a set and condition."""
+    protocols = list(result["protocols"])
+    drawn = [f"- {protocol}, {name}: {said}\n" for protocol, sets in result["protocols"].items() for name, said in sets.items()]
+    found: dict[tuple[str, str], dict[str, Measured]] = {}
     for row in result["rows"]:
-        wrong = row.get("misses", row.get("false alarms"))
-        cells = (row["set"], row["condition"], row["n"], row["states"], wrong, row.get("rate below, 95 %"))
-        rows.append([plain(cell) for cell in cells])
-    return f"\n## health\n\n{result['what']}\n\n`{result['command']}` (torch {result['torch']})\n\n{table(rows)}"
+        found.setdefault((row["set"], row["condition"]), {})[row["protocol"]] = row
+    heads = [f"{protocol}: {what}" for protocol in protocols for what in ("states", "wrong", "true rate below, 95 %", "named")]
+    rows = [["set", "condition", "runs", *heads]]
+    for (name, condition), by in found.items():
+        cells = [cell for protocol in protocols for cell in judged(by[protocol])]
+        rows.append([name, condition, plain(by[protocols[0]]["n"]), *map(plain, cells)])
+    told = "".join(f"- {p}: {errors([row for row in result['rows'] if row['protocol'] == p])}\n" for p in protocols)
+    head = f"\n## health\n\n{result['what']}\n\n`{result['command']}` (torch {result['torch']})\n\n"
+    return f"{head}{PROTOCOLS}\n{''.join(drawn)}\n{told}\n{table(rows)}"
+
+
+def judged(row: Measured) -> tuple[Any, ...]:
+    """States, errors, the bound on their rate, and how often the dropped modes were named exactly."""
+    return row["states"], wrong(row), row["rate below, 95 %"], row.get("dropped modes named exactly")
+
+
+def wrong(row: Measured) -> int:
+    """False alarms of a good sampler, misses of a bad one."""
+    return row["misses"] if "misses" in row else row["false alarms"]
+
+
+def totals(rows: list[Measured]) -> tuple[int, int, int, int]:
+    """False alarms, in how many runs, misses, in how many."""
+    good, bad = ([row for row in rows if key in row] for key in ("false alarms", "misses"))
+    return sum(map(wrong, good)), sum(row["n"] for row in good), sum(map(wrong, bad)), sum(row["n"] for row in bad)
+
+
+def errors(rows: list[Measured]) -> str:
+    """False alarms and misses in a sentence, with the conditions that have some."""
+    alarms, good, misses, bad = totals(rows)
+    named = [f"{row['condition']} of {row['set']} {wrong(row)} of {row['n']}" for row in rows if wrong(row)]
+    return f"{alarms} false alarms in {good}; {misses} misses in {bad}" + (f": {', '.join(named)}" if named else "")
 
 
 def suite_section(result: Measured) -> str:
-    """One suite: its bars, and each metric's mean over the seeds with the scatter of the seeds behind it."""
+    """One suite: its bars, each metric's mean over the seeds with their scatter, and every seed of what the bars are about."""
     bars = [["bar", "asked", "measured", ""]]
-    bars += [[bar["bar"], bar["asked"], bar["measured"], "holds" if bar["holds"] else "**missed**"] for bar in result["bars"]]
+    bars += [[bar["bar"], bar["asked"], bar["measured"], verdict(reasoned(bar, result))] for bar in result["bars"]]
     named: dict[str, list[Measured]] = {}
     for run in result["runs"]:
         named.setdefault(run["run"].rpartition("-s")[0], []).append(run)
@@ -83,11 +118,30 @@ def suite_section(result: Measured) -> str:
     rows += [[name, *(over_seeds([run[key] for run in runs]) for key in metrics)] for name, runs in named.items()]
     floors = [result["runs"][0].get(f"{key}/floor") for key in metrics]
     rows.append(["floor: real samples", *(plain(value) for value in floors)])
-    seeds = len(next(iter(named.values())))
+    seeds = [run["run"].rpartition("-s")[2] for run in next(iter(named.values()))]
     trained = f"; {minutes:g} minutes of training on one thread" if (minutes := result.get("minutes of training")) else ""
     head = f"\n## Suite {result['suite']}\n\n{result['about']}\n\n`{result['command']}` (torch {result['torch']}{trained})\n\n"
-    told = f"\nMeans over {seeds} seeds, ± their standard deviation.\n\n"
-    return f"{head}{table(bars)}{told}{table(rows)}{trained_health(result['runs'])}"
+    told = f"\nMeans over {len(seeds)} seeds, ± their standard deviation.\n\n" if len(seeds) > 1 else f"\nSeed {seeds[0]}.\n\n"
+    seen = every_seed(result["suite"], named, seeds) + readings.rings(result) + trained_health(result["runs"])
+    return f"{head}{table(bars)}{told}{table(rows)}{seen}"
+
+
+def reasoned(bar: Measured, result: Measured) -> Measured:
+    """A suite's bar with the reason why it was missed."""
+    reason = readings.MISSED.get((result["suite"], bar["bar"]))
+    return bar if bar["holds"] or reason is None else {**bar, "why": reason(result)}
+
+
+def every_seed(suite: str, named: dict[str, list[Measured]], seeds: list[str]) -> str:
+    """What the suite's bars are about, a value a seed; nothing where there is one seed, whose values stand above."""
+    from pinxit.evaluation import suites
+
+    if len(seeds) < 2:
+        return ""
+    metrics = list(dict.fromkeys(condition.metric for bar in suites.load(suite).bars for condition in bar.conditions))
+    rows = [["run", *metrics]]
+    rows += [[name, *(", ".join(plain(run[key]) or "none" for run in runs) for key in metrics)] for name, runs in named.items()]
+    return f"\nWhat the bars are about, of seeds {', '.join(seeds)} in this order:\n\n{table(rows)}"
 
 
 def trained_health(runs: list[Measured]) -> str:

@@ -41,9 +41,10 @@ class Health:
     A look is a function of the averaged weights, the data, the seed and the metrics so far. Looks later than the present
     round are cut off, so a resumed run writes the same bytes. Before the first round nothing has been learned: no verdict.
 
-    Copies are sought among 5,000 training samples during the run, which finds a copied training set, and among all (at most
-    60,000) at the end, which finds a copy in twenty. On one core eight looks at a DCGAN of 28x28 images take 3 seconds and the
-    last one 3 more; at points in the plane 1 second together.
+    Copies are sought among 5,000 training samples during the run, which finds a copied training set but not a copy in twenty;
+    at the end among all (at most 60,000, of points 20,000), which finds a copy in twenty where it looks among all. How often
+    both are wrong is measured by `experiments/health_rates.py`. On one core eight looks at a DCGAN of 28x28 images take 3
+    seconds and the last one 3 more; at points in the plane 1 second together.
 
     Args:
         run_dir: the run's folder.
