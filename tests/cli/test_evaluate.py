@@ -155,6 +155,7 @@ def test_a_metric_that_a_run_s_own_data_lack_leaves_it_out_and_does_not_judge_it
     assert "plain is left out: metric `classes` needs classes, plain has no labels" in told
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_was_cut_off_leaves_the_older_file_and_goes_on(runs, capsys, tmp_path, monkeypatch):
     """The first subject is not judged again; the file of an earlier command is whole until there is a whole new one."""
     words = ("--n", 60, "--metrics", "sliced", "--features", "pixels", "--no-controls", "--json", tmp_path / "e.json")
@@ -213,6 +214,7 @@ def test_complete_keeps_what_is_known_and_every_engine_paints_the_same(runs, cap
     assert a.tobytes() == b.tobytes()
 
 
+@pytest.mark.slow
 def test_every_draw_of_a_completion_goes_on_from_the_same_bits(capsys, tmp_path, monkeypatch):
     run = played(pixelcnn, tmp_path / "bits", data.load("fashion-mini-dynamic"), output="bernoulli")
     shown = []
@@ -390,6 +392,7 @@ def told(tmp_path_factory, real):
     return folder
 
 
+@pytest.mark.slow
 def test_a_model_that_is_told_the_class_reconstructs_and_walks(told, capsys, tmp_path, monkeypatch):
     shown = []
     monkeypatch.setattr("pinxit.viz.pairs", lambda *parts: shown.append(parts) or Image.new("L", (4, 4)))

@@ -49,6 +49,7 @@ def test_a_share_that_a_system_can_t_do_with_is_refused_before_the_folder_is_mad
     assert "does not divide into packs of `pack` 4: take a multiple of 16" in pack
 
 
+@pytest.mark.slow
 def test_a_run_keeps_where_its_data_came_from(pinxit):
     rng = np.random.default_rng(0)
     Path("photos").mkdir()
@@ -68,6 +69,7 @@ def test_a_run_keeps_where_its_data_came_from(pinxit):
     assert plan.config == compose.compose("vae", words[2:]).config
 
 
+@pytest.mark.slow
 def test_another_configuration_in_the_same_folder_is_refused(pinxit, gan_run):
     before = (gan_run / "config.yaml").read_bytes()
     answer = pinxit("train", "gan", "--preset", "tiny", "--run", gan_run, "--log-every", "2", "--lr", "0.5")

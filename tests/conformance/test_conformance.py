@@ -63,6 +63,7 @@ def test_every_number_is_one_that_some_mistake_gets_wrong(row):
     assert set(row.right) == moved
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", [row for row in ROWS if row.name not in HEAVY], ids=lambda row: row.name)
 def test_the_numbers_are_the_same_each_time_and_the_generator_is_left_alone(row):
     state = torch.get_rng_state()
@@ -136,6 +137,7 @@ BUGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUGS)
 def test_a_bug_in_pinxit_itself_is_found(name, monkeypatch):
     row = named(name)

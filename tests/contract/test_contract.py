@@ -44,6 +44,8 @@ from toys._play import Seen, StopAt, Stopped, differing, everything, flat, short
 TESTS = Path(__file__).parents[1]
 TOYS = sorted(f"toy:{path.stem}" for path in Path(toys.__file__).parent.glob("[a-z]*.py"))
 GAMES = [*TOYS, *systems.names()]
+HEAVY = ("pixelrnn",)
+"""Its part takes as long as half of the others together."""
 GREY, COLOUR = Spec(1, 28, 28, classes=10), Spec(3, 32, 32, classes=10)
 SPECS = {
     "grey-28": GREY,
@@ -98,7 +100,7 @@ def whole(tmp_path_factory):
     return play
 
 
-@pytest.fixture(params=GAMES)
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name for name in GAMES])
 def name(request):
     return request.param
 

@@ -220,6 +220,7 @@ def test_ties_are_decided_alike(engine, monkeypatch):
         assert len(set(decided)) == len(decided), "no tie twice"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_network_in_float64(engine, monkeypatch):
     """Deciding ties must not write on the canvas: x is of the judge's own type here, and known pixels come after unknown ones."""

@@ -173,6 +173,7 @@ def test_one_image_is_learned_by_heart(layer):
 # Samples and completions.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"skip": True}, {"conditional": True}, {"wide_right": True}])
 @pytest.mark.parametrize("spec", [Spec(1, 6, 8, classes=3), Spec(3, 4, 5, levels=4, classes=3)], ids=["bits", "rgb"])
 @LAYERS

@@ -128,8 +128,7 @@ class Stage:
 class AbstractGame(nn.Module, ABC):
     """A system at work: its networks as sub-modules, its players and stages as declarations.
 
-    `shared` names the parameters that two players may both move; any other overlap is an error. `share` is what the objectives
-    ask of the images that one process sees at a time.
+    `shared` names the parameters that two players may both move, `share` is what the objectives ask of one process's images.
     """
 
     shared: frozenset[str] = frozenset()
@@ -139,8 +138,7 @@ class AbstractGame(nn.Module, ABC):
         super().__init__()
         if isinstance(config, Config):
             config.check_data(spec)
-        self.config = config
-        self.spec = spec
+        self.config, self.spec = config, spec
 
     @abstractmethod
     def players(self) -> dict[str, Player]:
