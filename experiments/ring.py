@@ -19,7 +19,7 @@ LOSSES: dict[str, tuple[str, dict[str, Any]]] = {
     "dragan": ("dragan", {}),
     "sngan-hinge": ("sngan", {}),
     "sngan-non-saturating": ("sngan", {"objective": "non-saturating"}),
-    "sngan-regularised": ("sngan", {"objective": "non-saturating", "normalisation": "none", "regularise": 0.1}),
+    "sngan-regularised": ("sngan", {"objective": "non-saturating", "normalisation": "none", "regularise": 0.01}),
     "ebgan": ("ebgan", {}),
     "began": ("began", {}),
 }

@@ -43,7 +43,7 @@ class Config(GANConfig):
     objective: Literal["hinge", "non-saturating"] = "hinge"
     """The losses (equations 16 and 17, or those of gan)."""
     regularise: float = Field(0.0, ge=0)
-    """lambda of spectral-norm regularisation; not with --normalisation spectral."""
+    """lambda of spectral-norm regularisation (its paper: 0.01); not with --normalisation spectral."""
     n_critic: int = Field(5, ge=1)
     """Discriminator updates a generator update (table 1: 5 or 1)."""
     backbone: Literal["mlp", "dcgan", "resnet"] = "resnet"
