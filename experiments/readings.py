@@ -30,8 +30,8 @@ RECORDED: dict[str, str] = {
     f"apart, though hardly a sample lies within 3 sigma of a mode; {NORMALISED}",
     "sngan-non-saturating": "a loss of 2 ln 2 = 1.386 with D near 1/2 for data and samples is that of a discriminator that does "
     f"not tell them apart, though hardly a sample lies within 3 sigma of a mode; {NORMALISED}",
-    "sngan-regularised": "the loss is 2 ln 2 = 1.386, D is 1/2 everywhere and the penalty on its slope 0: the discriminator is "
-    "flat and the generator is taught nothing; the modes that count as captured are those that a few samples lie on",
+    "sngan-regularised": "where the loss is 2 ln 2 = 1.386, D is 1/2 everywhere and the penalty is near 0, the discriminator has "
+    "become flat and the generator is taught nothing; where the penalty is not small, the modes are held",
     "ebgan": "the samples' energy stays above the data's, so the discriminator still tells them apart at the end; the data's own "
     "is not near 0, so the auto-encoder does not render the data (its code is one number, of which the pulling-away measure is "
     "always 1; its weight here is 0)",
