@@ -27,8 +27,9 @@ COUNT = 23 + 8
 TABLE = conformance.rows()
 ROWS = [row for row in TABLE if isinstance(row, Row)]
 MISSING = [row for row in TABLE if isinstance(row, Missing)]
-EACH = [pytest.param(row, id=row.name, marks=[pytest.mark.slow] if row.name == "resume" else []) for row in ROWS]
 HEAVY = ("d-gradient", "gp-critics", "resume", "shapes")
+SLOW = (*HEAVY, "diagonal-bilstm")
+EACH = [pytest.param(row, id=row.name, marks=[pytest.mark.slow] if row.name in SLOW else []) for row in ROWS]
 
 
 def named(name: str) -> Row:

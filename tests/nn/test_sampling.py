@@ -91,6 +91,7 @@ def test_all_engines_paint_the_same_pixels(name):
     assert not images["naive"].is_inference()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["grey", "RGB", "gated, RGB, conditional", "gated, 5 x 5 blocks, wide"])
 @pytest.mark.parametrize("what", ["top", "left", "random", "random each", "all"])
 def test_all_engines_complete_alike_and_keep_what_is_known(name, what):
