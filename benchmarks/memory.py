@@ -1,7 +1,7 @@
 """Peak resident memory of every system's `small` run, each in a process of its own.
 
-It is the peak of training, before the last figures are made, which takes long and looks at the same number of samples whatever the
-system. The run is cut to 10 rounds a stage: its first and last samples, pictures, look at its health and checkpoint are in it. A
+It is the peak of training, before the last figures are made, which take long and look at as many samples whatever the system. The
+run is cut to 10 rounds a stage: its first and last samples, pictures, look at its health and checkpoint are in it. A
 whole run also draws its timeline: it tells its own peak in its figures (`gan`: 911 MiB where this says 839). The images are the
 bundled ones.
 """
