@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 
 from pinxit.core.config import Average, Config, Settings, merge, nest, read_file
 from pinxit.core.errors import InputError, near
+from pinxit.core.spec import Spec
 
 
 class Augment(Config):
@@ -192,3 +193,8 @@ def test_merge_does_not_touch_its_arguments():
 def test_near():
     assert near("dcgn", ["dcgan", "vae"]) == "did you mean `dcgan`?"
     assert near("xyz", ["vae", "dcgan"]) == "choose from dcgan, vae"
+
+
+def test_a_channel_of_one_value_is_no_data():
+    with pytest.raises(InputError, match="`levels` of a Spec is 1: a channel has 2 values or more, or 0"):
+        Spec(1, 28, 28, levels=1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -193,8 +194,4 @@ def lazy(optimizer: Callable[..., Optimizer], every: int, *, lr: float, betas: t
     c = every / (every + 1);  lr -> lr * c,  beta -> beta**c: the moments see one extra step in `every`.
     """
     c = every / (every + 1)
-
-    def make(parameters: Iterable[nn.Parameter]) -> Optimizer:
-        return optimizer(parameters, lr=lr * c, betas=(betas[0] ** c, betas[1] ** c))
-
-    return make
+    return partial(optimizer, lr=lr * c, betas=(betas[0] ** c, betas[1] ** c))

@@ -18,9 +18,9 @@ Its weights hold the drawn log q - log p, while one sample takes the KL in close
 
 Deviations: `beta`, `warmup` and `free_bits` weigh the KL in training (1, 0 and 0 in the paper); the reported ELBO never does.
 The `paper` preset takes the MNIST experiment of section 5 with the hidden width 500 and 20 latents, Adagrad, but torch's
-initialisation for N(0, 0.01), and no weight decay for the prior of the weights (there small). `iwae` has the
-network of Burda et al. (784-200-200-50, tanh), k = 5, and Adam with a linear decay for some 50 minutes on one thread instead of
-3,280 epochs; `mnist` the same network with k = 1 for 8 minutes.
+initialisation for N(0, 0.01), and no weight decay for the prior of the weights (there small). `iwae` has the network of Burda et
+al. (784-200-200-50, tanh), k = 5, and Adam with a linear decay for some 50 minutes on one thread instead of 3,280 epochs; `mnist`
+the same network with k = 1 for 8 minutes.
 """
 
 from __future__ import annotations
