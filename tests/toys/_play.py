@@ -194,7 +194,7 @@ class Replicas:
                 value = value.detach() / self.accumulate
                 stats[key] = stats[key] + value if key in stats else value
         for p, g in zip(mine, total, strict=True):
-            p.grad = g
+            p.grad = None if g is None else laid_out(p, g)
         return stats
 
     def average(self, replicas: list[list[nn.Parameter]]) -> None:
@@ -202,7 +202,7 @@ class Replicas:
             if any(p.grad is not None for p in twins):
                 mean = sum(torch.zeros_like(p) if p.grad is None else p.grad for p in twins) / self.world
                 for p in twins:
-                    p.grad = mean.clone()
+                    p.grad = laid_out(p, mean)
 
     def step(self, turn: Any, player: Player, optimizer: Any, clock: Clock, stats: list[dict[str, Tensor]]) -> None:
         if player.schedule is not None:
@@ -223,6 +223,11 @@ class Replicas:
                     mean = sum(getattr(m, name) for m in twins) / self.world
                     for m in twins:
                         getattr(m, name).copy_(mean)
+
+
+def laid_out(p: nn.Parameter, g: Tensor) -> Tensor:
+    """The gradient `g` in memory as the weight `p`, which fused optimizers take for granted."""
+    return torch.empty_like(p).copy_(g)
 
 
 def index_at(position: int, n: int, seed: int) -> int:

@@ -65,7 +65,11 @@ class Engine:
         return self.fabric.autocast()
 
     def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Replace gradients by their mean over processes; a parameter without one anywhere keeps none."""
+        """Replace gradients by their mean over processes; a parameter without one anywhere keeps none.
+
+        The mean lies in memory as its parameter does: on a CPU torch's fused optimizers pair the two place by place, and
+        a layout of another order (a convolution's weight in channels_last) would be mixed up without a word.
+        """
         if self.world == 1:
             return
         parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
@@ -76,7 +80,7 @@ class Engine:
         some = [1.0] * len(parts) if all(p.grad is not None for p in parameters) else flat[-len(parts) :].tolist()
         pieces = flat[: -len(parts)].div_(self.world).split([part.numel() for part in parts])
         for p, piece, given in zip(parameters, pieces, some, strict=True):
-            p.grad = piece.view(p.shape).to(p.dtype) if given else None
+            p.grad = torch.empty_like(p).copy_(piece.view(p.shape)) if given else None
 
     def mean(self, values: Tensor) -> Tensor:
         """`values` averaged over processes."""
