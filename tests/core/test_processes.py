@@ -20,7 +20,7 @@ from pinxit.core import checkpoint
 from pinxit.core.errors import InputError
 from pinxit.core.rng import seed_of
 from toys._nets import Tiny
-from toys._play import PLANE, Replicas, differing, of_folder, trained
+from toys._play import CONVOLUTIONAL, PLANE, Replicas, differing, named, of_folder, trained
 
 pytestmark = pytest.mark.slow
 
@@ -39,6 +39,7 @@ TOYS = [
     "scheduled",
 ]
 ACCUMULATED = ["critic", "equilibrium", "normed"]
+GAMES = [*TOYS, *CONVOLUTIONAL]
 
 
 def port():
@@ -78,7 +79,7 @@ def played(tmp_path_factory):
     """Every toy under torchrun; three of them again with two micro-batches and another seed."""
     folder = tmp_path_factory.mktemp("torchrun")
     (folder / "2").mkdir()
-    done(torchrun(folder, 1, 0, 1, *TOYS))
+    done(torchrun(folder, 1, 0, 1, *GAMES))
     done(torchrun(folder / "2", 1, 4, 2, *ACCUMULATED, "pool"))
     return folder
 
@@ -145,11 +146,11 @@ def test_gradient_norms_are_of_the_mean_gradient(played, toy, seed, accumulate):
 
 
 def reference(toy, seed, accumulate):
-    module = importlib.import_module(f"toys.{toy}")
-    return Replicas(module.build(module.PRESETS["tiny"], PLANE), 2, seed, accumulate).fit(Tiny(PLANE))
+    game = named(toy)
+    return Replicas(game, 2, seed, accumulate).fit(Tiny(game.spec))
 
 
-@pytest.mark.parametrize("toy", TOYS)
+@pytest.mark.parametrize("toy", GAMES)
 def test_ranks_are_equal_at_every_checkpoint(played, toy):
     first, second = ranks(played, toy)
     assert len({key.split("/")[0] for key in first["kept"]}) >= 3
@@ -157,7 +158,7 @@ def test_ranks_are_equal_at_every_checkpoint(played, toy):
     assert first["last"] == second["last"] != {}
 
 
-@pytest.mark.parametrize(("toy", "seed", "accumulate"), [*((t, 0, 1) for t in TOYS), *((t, 4, 2) for t in ACCUMULATED)])
+@pytest.mark.parametrize(("toy", "seed", "accumulate"), [*((t, 0, 1) for t in GAMES), *((t, 4, 2) for t in ACCUMULATED)])
 def test_equal_to_the_reference(played, toy, seed, accumulate):
     folder = played / "2" if accumulate == 2 else played
     kept = ranks(folder, toy)[0]["kept"]
@@ -168,10 +169,10 @@ def test_equal_to_the_reference(played, toy, seed, accumulate):
 
 def test_the_reference_with_one_process_is_the_trainer(tmp_path):
     """The yardstick itself, measured where there is nothing to average."""
-    for toy in TOYS:
-        module = importlib.import_module(f"toys.{toy}")
-        game = trained(module.build(module.PRESETS["tiny"], PLANE), Tiny(PLANE), tmp_path / toy, seed=2).game
-        twin = Replicas(module.build(module.PRESETS["tiny"], PLANE), 1, 2).fit(Tiny(PLANE))
+    for toy in GAMES:
+        data = Tiny(named(toy).spec)
+        game = trained(named(toy), data, tmp_path / toy, seed=2).game
+        twin = Replicas(named(toy), 1, 2).fit(data)
         assert differing(dict(game.state_dict()), dict(twin.state_dict())) == [], toy
 
 

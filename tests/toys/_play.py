@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,23 @@ from pinxit.core.trainer import Trainer
 from toys._nets import Tiny
 
 PLANE = Spec(2, 1, 1, levels=0)
+IMAGES = Spec(1, 16, 16, classes=2)
+CONVOLUTIONAL: dict[str, dict[str, Any]] = {
+    "dcgan": {},
+    "vae": {"network": "conv"},
+    "sngan": {"backbone": "dcgan", "width": 4},
+    "wgan_gp": {"backbone": "resnet", "width": 4},
+}
+"""Systems, by module, whose weights lie in channels_last: the changes of their preset `tiny`."""
+
+
+def named(name: str, seed: int = 0) -> AbstractGame:
+    """A toy of points, the pool of the drivers, or one of the systems above on small images."""
+    if name in CONVOLUTIONAL:
+        module = importlib.import_module(f"pinxit.systems.{name}")
+        return module.build(module.PRESETS["tiny"].replace(**CONVOLUTIONAL[name]), IMAGES, seed=seed)
+    module = importlib.import_module(name if name == "pool" else f"toys.{name}")
+    return module.build(module.PRESETS["tiny"], PLANE, seed=seed)
 
 
 class Custom(AbstractGame):

@@ -1,6 +1,6 @@
 """Plays toys in several processes, under torchrun or by `devices`, and leaves what each process ended with.
 
-processes.py FOLDER DEVICES SEED ACCUMULATE TOY...          each toy to its end
+processes.py FOLDER DEVICES SEED ACCUMULATE GAME...         each toy or system to its end
 processes.py FOLDER DEVICES long TOY                        a long run, to be killed, with pids in FOLDER/pid-RANK
 """
 
@@ -17,7 +17,7 @@ from pinxit.core.config import Settings
 from pinxit.core.errors import Interrupted
 from pinxit.core.trainer import Trainer
 from toys._nets import Tiny
-from toys._play import PLANE
+from toys._play import PLANE, named
 
 torch.set_num_threads(1)
 
@@ -34,11 +34,10 @@ class Keeping(Trainer):
 
 def to_the_end(folder: Path, devices: int, seed: int, accumulate: int, toys: list[str]) -> None:
     for toy in toys:
-        module = importlib.import_module("pool" if toy == "pool" else f"toys.{toy}")
         # Process 1 starts from other weights: the first one's must count.
-        game = module.build(module.PRESETS["tiny"], PLANE, seed=int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))))
+        game = named(toy, int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))))
         settings = Settings(devices=devices, accumulate=accumulate, save_every=5, log_every=3, average={"half_life": 50})
-        trainer = Keeping(game, Tiny(PLANE), folder / toy, seed=seed, settings=settings)
+        trainer = Keeping(game, Tiny(game.spec), folder / toy, seed=seed, settings=settings)
         assert trainer.engine.world == 2
         trainer.fit()
         torch.save({"kept": trainer.kept, "last": trainer.records.last}, folder / f"{toy}-rank{trainer.engine.rank}.pt")
