@@ -20,7 +20,7 @@ from pinxit.core import checkpoint
 from pinxit.core.errors import InputError
 from pinxit.core.rng import seed_of
 from toys._nets import Tiny
-from toys._play import CONVOLUTIONAL, PLANE, Replicas, differing, named, of_folder, trained
+from toys._play import PLANE, SYSTEMS, Replicas, differing, named, of_folder, trained
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,7 @@ TOYS = [
     "scheduled",
 ]
 ACCUMULATED = ["critic", "equilibrium", "normed"]
-GAMES = [*TOYS, *CONVOLUTIONAL]
+GAMES = [*TOYS, *SYSTEMS]
 
 
 def port():

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pinxit import systems
 from pinxit.core import checkpoint
 from pinxit.core.clock import Clock
 from pinxit.core.config import Settings
@@ -23,20 +24,17 @@ from toys._nets import Tiny
 
 PLANE = Spec(2, 1, 1, levels=0)
 IMAGES = Spec(1, 16, 16, classes=2)
-CONVOLUTIONAL: dict[str, dict[str, Any]] = {
-    "dcgan": {},
-    "vae": {"network": "conv"},
-    "sngan": {"backbone": "dcgan", "width": 4},
-    "wgan_gp": {"backbone": "resnet", "width": 4},
-}
-"""Systems, by module, whose weights lie in channels_last: the changes of their preset `tiny`."""
+SYSTEMS = [*systems.names(), "vae:conv", "sngan:dcgan", "wgan-gp:resnet"]
+"""Every system on its preset's networks, and the layouts of weights that these don't have on others."""
 
 
 def named(name: str, seed: int = 0) -> AbstractGame:
-    """A toy of points, the pool of the drivers, or one of the systems above on small images."""
-    if name in CONVOLUTIONAL:
-        module = importlib.import_module(f"pinxit.systems.{name}")
-        return module.build(module.PRESETS["tiny"].replace(**CONVOLUTIONAL[name]), IMAGES, seed=seed)
+    """The preset `tiny` of a system on small images, of a toy on points, or of the pool of the drivers."""
+    system, _, network = name.partition(":")
+    if system in systems.names():
+        module, changes = systems.load(system), {"conv": {"network": "conv"}, "": {}}
+        config = module.PRESETS["tiny"].replace(**changes.get(network, {"backbone": network, "width": 4}))
+        return module.build(config, IMAGES, seed=seed)
     module = importlib.import_module(name if name == "pool" else f"toys.{name}")
     return module.build(module.PRESETS["tiny"], PLANE, seed=seed)
 
