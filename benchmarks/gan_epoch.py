@@ -1,4 +1,4 @@
-"""An epoch of `gan` on MNIST against the loop of the tutorials, and against nothing but its own matrix products.
+"""An epoch of `gan` on MNIST against the loop of the tutorials, a loop by hand, and nothing but its own matrix products.
 
 The tutorial's side is the loop that most GAN tutorials share: an image at a time through PIL, ToTensor and Normalize; fakes
 not detached in the discriminator's step; gradients of the discriminator's weights in the generator's step; BCELoss of a
@@ -12,7 +12,8 @@ played on three networks:
     one-layer   100-128-784 and 784-128-1: github.com/wiseodd/generative-models, GAN/vanilla_gan (whose own loop takes
                 batches of 64 from an array: only its network is used here)
 
-How much faster a loop can be at all is `tutorial / products`: no loop does without its matrix products.
+How much faster a loop can be at all is `tutorial / products`: no loop does without its matrix products. How near to that one can
+come that is made of nothing but torch's operations, without autograd, is told by the loop `by hand` (benchmarks/by_hand.py).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from benchmarks.by_hand import ByHand
 from benchmarks.harness import Options, Ratio, Section, Side, Work, apart, compare
 from benchmarks.runs import SETTINGS, alone, fitted, images
 from pinxit.core.trainer import Trainer
@@ -170,11 +172,14 @@ def run(options: Options) -> list[Section]:
             sides = [
                 Side("pinxit", fitted(build, real, root)),
                 Side("tutorial", apart(partial(tutorial, real, config))),
+                Side("by hand", lambda build=build: ByHand(build(), real).play),
                 Side("products", lambda products=products: products.play),
             ]
             ratios = [
                 Ratio("tutorial / pinxit", "tutorial", "pinxit", at_least=4.0),
                 Ratio("pinxit / products", "pinxit", "products", at_most=1.5),
+                Ratio("tutorial / by hand", "tutorial", "by hand"),
+                Ratio("by hand / products", "by hand", "products"),
                 Ratio("tutorial / products: no loop can do better", "tutorial", "products"),
             ]
             notes = [
