@@ -13,9 +13,12 @@ import torch
 from torch import nn
 from torch.optim import Adam
 
+from pinxit import systems
 from pinxit.core import checkpoint
+from pinxit.core.clock import Clock
 from pinxit.core.errors import RunError
 from pinxit.core.game import Loss, Player, Stage, Turn
+from pinxit.core.spec import Spec
 from toys import critic, lazy_r1
 from toys._nets import Tiny
 from toys._play import PLANE, Custom, differing, everything, of_folder, trained
@@ -58,6 +61,33 @@ def test_bf16_with_a_penalty(tmp_path, toy):
     assert all(torch.allclose(found[k], whole[k], atol=0.2) for k in floats), "the same run but for rounding"
     again = trained(toy.build(tiny, PLANE), Tiny(PLANE), tmp_path / "again", precision="bf16-mixed", save_every=4)
     assert not differing(found, everything(again))
+
+
+@pytest.mark.parametrize(
+    ("system", "changes"),
+    [
+        ("vae", {"binarise": "threshold"}),
+        ("vae", {"binarise": "threshold", "samples": 5}),
+        ("cvae", {"binarise": "threshold", "samples": 5}),
+        ("autoencoder", {"loss": "cross-entropy"}),
+        ("pixelcnn", {"binarise": "threshold"}),
+        ("pixelcnn", {"output": "logistic-mixture"}),
+    ],
+)
+def test_likelihoods_in_bf16_are_sums_in_float32(system, changes):
+    """The networks round; the bound of their outputs does not: weights of L_k would be off by whole nats."""
+    spec = Spec(1, 28, 28, classes=2)
+    module = systems.load(system)
+    game = module.build(module.PRESETS["tiny"].replace(**changes), spec)
+    batch, losses = Tiny(spec).batch(torch.arange(8)), []
+    for mixed in (False, True):
+        torch.manual_seed(0)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
+            losses.append(game.model_loss(batch, Clock()))
+    whole, found = losses
+    for name, value in {"total": found.total, **found.stats}.items():
+        assert value.dtype == torch.float32, name
+    assert math.isclose(found.total.item(), whole.total.item(), rel_tol=5e-5)
 
 
 FULL = """

@@ -78,6 +78,18 @@ def test_micro_batches_of_a_tensor_are_joined_in_order(tmp_path):
     assert set(records.close(Clock())) == {"a/loss", "a/s"}
 
 
+def test_numbers_of_few_bits_are_averaged_in_float32(tmp_path):
+    from pinxit.core.game import Loss, Turn
+
+    def a_loss(batch, clock): ...
+
+    turn, records = Turn("a", a_loss), Records(tmp_path / "m", ENGINE)
+    for value in (256.0, 258.0, 260.0, 258.0, 262.0, 256.0):
+        records.add(turn, Loss(torch.tensor(value, dtype=torch.bfloat16)), 6)
+    records.end(turn)
+    assert records.close(Clock())["a/loss"] == pytest.approx(1550 / 6, rel=1e-6)
+
+
 def test_stats_are_shared_out_whole(tmp_path):
     """Scalars become their mean over processes, larger tensors one batch, process after process; as they are for one."""
     x = torch.arange(4.0).view(2, 2)

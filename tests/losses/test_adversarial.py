@@ -19,6 +19,13 @@ def test_a_guessing_discriminator_pays_log_four():
     assert adversarial.minimax_generator_loss(d).item() == pytest.approx(-math.log(2), abs=1e-15)
 
 
+def test_the_wasserstein_estimate_of_scores_of_few_bits_is_no_difference_of_rounded_means():
+    """Nothing holds a critic's scores near zero; a mean near 300 would be a multiple of 2 in bfloat16."""
+    d_real, d_fake = (torch.arange(8.0) * 3 + offset for offset in (301.0, 296.0))
+    expected = adversarial.wasserstein_critic_loss(d_real.bfloat16().double(), d_fake.bfloat16().double())
+    assert adversarial.wasserstein_critic_loss(d_real.bfloat16(), d_fake.bfloat16()).item() == pytest.approx(expected.item())
+
+
 def test_the_losses_are_the_paper_s_on_probabilities():
     d_real, d_fake = logits(0.3, -1.2, 2.0), logits(-0.7, 0.1)
     p_real, p_fake = torch.sigmoid(d_real), torch.sigmoid(d_fake)

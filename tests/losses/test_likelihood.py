@@ -93,6 +93,17 @@ def test_bernoulli_equals_torch_s_cross_entropy_whatever_the_number_of_pixels(si
         torch.testing.assert_close(single, expected, rtol=2e-6, atol=1e-4)
 
 
+def test_logits_of_few_bits_are_summed_in_float32():
+    """Of 784 pixels a sum in bfloat16 would be a multiple of 4 nats."""
+    x, logits = (draw(5, 784, seed=1) > 0).float(), draw(5, 784).bfloat16()
+    expected = likelihood.bernoulli_log_prob(x.double(), logits.double())
+    for found in (
+        likelihood.bernoulli_log_prob(x, logits),
+        likelihood.decoder_log_prob("bernoulli", x * 2 - 1, logits[None], None, 2)[0],
+    ):
+        torch.testing.assert_close(found, expected.float(), rtol=2e-6, atol=0)
+
+
 def test_bernoulli_is_differentiable_in_both_arguments_and_twice():
     x, logits = torch.rand(2, 5, dtype=torch.float64).requires_grad_(), draw(2, 5).requires_grad_()
     assert torch.autograd.gradcheck(likelihood.bernoulli_log_prob, (x, logits))

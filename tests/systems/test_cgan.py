@@ -212,6 +212,11 @@ class Spy(nn.Module):
         return x.mean((1, 2, 3))
 
 
+def test_sgd_has_a_decay_of_its_own():
+    with pytest.raises(InputError, match="`decay` is 'linear' and `optimizer` sgd.*take --decay none"):
+        cgan.PRESETS["tiny"].replace(optimizer="sgd", decay="linear")
+
+
 def test_the_paper_s_configuration():
     config = cgan.PRESETS["paper"]
     g = cgan.build(config, Spec(1, 28, 28, classes=10))

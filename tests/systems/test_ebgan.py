@@ -91,6 +91,18 @@ def test_pre_training_sees_real_images_alone_and_sets_the_margin(tmp_path):
     assert len(second.turns) == 2
 
 
+@pytest.mark.parametrize("pretrain", [0, 4])
+def test_the_rates_fall_to_zero_once_over_both_stages(pretrain):
+    g, rates = game(pretrain=pretrain, rounds=6, decay="linear", lr=1.0, ttur=0.5), []
+    schedule = g.players()["discriminator"].schedule
+    assert schedule is not None
+    for stage, (first, rounds) in enumerate(((0, pretrain), (pretrain, 6))):
+        rates += [schedule(Clock(stage, k, first + k, progress=k / rounds))["lr"] for k in range(rounds)]
+    total = pretrain + 6
+    assert rates == pytest.approx([0.5 * (total - step) / total for step in range(total)])
+    assert game(pretrain=pretrain).players()["generator"].schedule is None
+
+
 def test_the_log_of_the_pre_training_has_the_margin_and_no_counter(tmp_path):
     trainer = Trainer(game(pretrain=3, rounds=1), Tiny(SPEC), tmp_path, settings=Settings(log_every=3))
     trainer.fit()

@@ -95,6 +95,11 @@ def test_the_authors_schedule():
     assert late == {"lr": 1e-6, "momentum": pytest.approx(0.7)}
 
 
+def test_sgd_has_a_decay_of_its_own():
+    with pytest.raises(InputError, match="`decay` is 'linear' and `optimizer` sgd.*take --decay none"):
+        gan.PRESETS["tiny"].replace(optimizer="sgd", decay="linear")
+
+
 def test_the_paper_preset_is_the_published_network():
     config = gan.PRESETS["paper"]
     g = gan.build(config, Spec(1, 28, 28))

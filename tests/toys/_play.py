@@ -24,15 +24,15 @@ from toys._nets import Tiny
 
 PLANE = Spec(2, 1, 1, levels=0)
 IMAGES = Spec(1, 16, 16, classes=2)
-SYSTEMS = [*systems.names(), "vae:conv", "sngan:dcgan", "wgan-gp:resnet"]
-"""Every system on its preset's networks, and the layouts of weights that these don't have on others."""
+SYSTEMS = [*systems.names(), "vae:conv", "sngan:dcgan", "wgan-gp:resnet", "pixelcnn:cosine"]
+"""Every system on its preset's networks; the layouts of weights that these don't have; a schedule that counts rounds."""
 
 
 def named(name: str, seed: int = 0) -> AbstractGame:
     """The preset `tiny` of a system on small images, of a toy on points, or of the pool of the drivers."""
     system, _, network = name.partition(":")
     if system in systems.names():
-        module, changes = systems.load(system), {"conv": {"network": "conv"}, "": {}}
+        module, changes = systems.load(system), {"conv": {"network": "conv"}, "cosine": {"decay": "cosine"}, "": {}}
         config = module.PRESETS["tiny"].replace(**changes.get(network, {"backbone": network, "width": 4}))
         return module.build(config, IMAGES, seed=seed)
     module = importlib.import_module(name if name == "pool" else f"toys.{name}")
@@ -156,15 +156,16 @@ class Replicas:
         self.world, self.seed, self.accumulate = world, seed, accumulate
 
     def fit(self, data: Tiny) -> AbstractGame:
-        images = 0
+        images = step = 0
         for index in range(len(self.games[0].stages())):
             stages = [game.stages()[index] for game in self.games]
             players = [game.players() for game in self.games]
             optimizers = [{n: p.optimizer(p.parameters()) for n, p in own.items()} for own in players]
             for number in range(stages[0].rounds):
                 images = self.play_round(
-                    data, stages, players, optimizers, Clock(index, number, 0, images, number / stages[0].rounds)
+                    data, stages, players, optimizers, Clock(index, number, step, images, number / stages[0].rounds)
                 )
+                step += 1
         return self.games[0]
 
     def shares(self, data: Tiny, position: int, size: int) -> list[Batch]:

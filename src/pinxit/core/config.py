@@ -69,7 +69,7 @@ class Settings(Config):
     num_nodes: int = Field(1, ge=1)
     """Machines."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    """Number format of the forward passes; penalties always run in float32."""
+    """Number format of the forward passes; penalties and likelihoods always run in float32."""
     accumulate: int = Field(1, ge=1)
     """Micro-batches a step: the batch is computed in this many equal parts."""
     threads: int = Field(0, ge=0)

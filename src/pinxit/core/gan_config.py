@@ -59,6 +59,12 @@ class GANConfig(Config):
             takes = "take --backbone mlp" if "mlp" in choices else "take another system, such as gan with --backbone mlp"
             backbone_plan(spec, self.backbone, takes)
 
+    def check_sgd(self, optimizer: str) -> None:
+        """Refuse a `decay` beside that of sgd, for a system that offers this optimizer."""
+        if optimizer == "sgd" and self.decay != "none":
+            what = f"`decay` is {self.decay!r} and `optimizer` sgd, whose rate `lr_decay` lowers already"
+            raise InputError(f"{what}: take --decay none, or --optimizer adam")
+
     def check_penalty(self) -> None:
         """Refuse batch norm in the discriminator, for a system that penalises the gradient of each sample's score."""
         if self.backbone != "mlp" or len(self.discriminator) > 1:  # the first layer has no norm

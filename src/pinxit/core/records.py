@@ -35,8 +35,8 @@ class Records:
         """Take in one of the `parts` micro-batches of a turn: scalars are averaged over them, larger tensors joined."""
         for key, value in ((turn.name, loss.total), *((f"{turn.player}/{key}", v) for key, v in loss.stats.items())):
             value = value.detach()
-            if value.numel() == 1 and not value.is_floating_point():
-                value = value.float()
+            if value.numel() == 1:  # a count has no halves, and bfloat16 few digits
+                value = value.to(torch.promote_types(value.dtype, torch.float32))
             if parts > 1 and value.numel() == 1:
                 value = value / parts
                 if key in self._turn:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from pinxit.core.errors import InputError
 from pinxit.losses.penalties import TINY
+from pinxit.losses.precision import widened
 
 
 def discriminator_loss(d_real: Float[Tensor, " n"], d_fake: Float[Tensor, " m"]) -> Float[Tensor, ""]:
@@ -62,7 +63,7 @@ def least_squares_generator_loss(d_fake: Float[Tensor, " n"], *, c: float = 1.0)
 
 def wasserstein_critic_loss(d_real: Float[Tensor, " n"], d_fake: Float[Tensor, " m"]) -> Float[Tensor, ""]:
     """E d_fake - E d_real: minus the dual estimate of W1 where the critic is 1-Lipschitz (Arjovsky et al. 2017, eq. 2)."""
-    return d_fake.mean() - d_real.mean()
+    return widened(d_fake).mean() - widened(d_real).mean()
 
 
 def wasserstein_generator_loss(d_fake: Float[Tensor, " n"]) -> Float[Tensor, ""]:

@@ -17,6 +17,7 @@ from torch.autograd import Function
 from pinxit.core import bits
 from pinxit.core.rng import normal, uniform
 from pinxit.core.spec import Spec
+from pinxit.losses.precision import widened
 
 Kind = Literal["bernoulli", "gaussian", "logistic"]
 GROUP = 100
@@ -30,7 +31,7 @@ def bernoulli_log_prob(x: Float[Tensor, "n *d"], logits: Float[Tensor, "n *d"]) 
         x: in [0, 1].
         logits: of the probability of a one.
     """
-    return _Bernoulli.apply(x.flatten(1), logits.flatten(1))
+    return _Bernoulli.apply(widened(x).flatten(1), widened(logits).flatten(1))
 
 
 def gaussian_log_prob(
@@ -76,6 +77,7 @@ def decoder_log_prob(
         log_scale: of gaussian and logistic.
         levels: of logistic.
     """
+    x, out = widened(x), widened(out)
     if kind == "bernoulli":
         return _Bernoulli.apply((x + 1) / 2, out)
     assert log_scale is not None

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pinxit.core.errors import InputError
+from pinxit.losses.precision import widened
 
 TINY = 1e-12
 """Added to a squared norm: the root's gradient at zero is finite with it."""
@@ -28,7 +29,7 @@ def gradient_norms(f: Score, x: Float[Tensor, "n *d"]) -> Float[Tensor, " m"]:
         x: where the gradient is taken; detached here.
     """
     with torch.autocast(x.device.type, enabled=False):
-        points = x.detach().to(torch.promote_types(x.dtype, torch.float32)).requires_grad_()
+        points = widened(x.detach()).requires_grad_()
         scores = f(points)
         (slopes,) = torch.autograd.grad(scores.sum(), points, create_graph=True)
         return (slopes.reshape(len(scores), -1).square().sum(dim=1) + TINY).sqrt()
@@ -89,7 +90,7 @@ def pulling_away(codes: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
     if (n := len(codes)) < 2:
         raise InputError(f"the pulling-away term compares codes in pairs, `codes` has {n}: it needs 2 or more")
     with torch.autocast(codes.device.type, enabled=False):
-        codes = codes.to(torch.promote_types(codes.dtype, torch.float32))
+        codes = widened(codes)
         unit = codes / (codes.square().sum(dim=1, keepdim=True) + TINY).sqrt()
         cosines = unit @ unit.T
         return (cosines.square().sum() - cosines.diagonal().square().sum()) / (n * (n - 1))

@@ -21,6 +21,7 @@ from pinxit.core.errors import InputError
 from pinxit.core.game import AbstractGame, Batch, Loss, Player, Stage, Turn
 from pinxit.core.pixel_config import PixelConfig
 from pinxit.core.spec import Spec
+from pinxit.losses.precision import widened
 from pinxit.nn.conditioning import checked, draw_labels
 from pinxit.nn.outputs import output
 from pinxit.nn.sampling import Engine, Progress, paint
@@ -77,7 +78,7 @@ class AbstractPixelModel(AbstractGame):
             generator: of the bits.
         """
         x = self.target(x, generator)
-        return self.output.log_prob(x, self.network(x, self.told(labels, len(x))))
+        return self.output.log_prob(x, widened(self.network(x, self.told(labels, len(x)))))
 
     def target(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """What is scored and completed: the images, or their bits as -1 and 1, drawn as `binarise` or the data says."""

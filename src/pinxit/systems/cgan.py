@@ -95,7 +95,8 @@ class Config(GANConfig):
     """Updates of each player."""
 
     def check(self) -> None:
-        """The generator is judged."""
+        """The generator is judged, and there is one schedule."""
+        self.check_sgd(self.optimizer)
         if self.form == "matching" and self.mismatch == 1:
             raise InputError("`mismatch` is 1 in the matching form: no sample of the generator is judged; take less than 1")
 
@@ -154,9 +155,8 @@ class CGAN(AbstractGAN):
 
     def schedule(self, lr: float, clock: Clock) -> dict[str, Any]:
         """Learning rate and momentum of section 4.1."""
-        first, last = self.config.momentum
-        rate = max(lr / self.config.lr_decay**clock.step, self.config.lr_floor)
-        return {"lr": rate, "momentum": first + clock.progress * (last - first)}
+        config, (first, last) = self.config, self.config.momentum
+        return {"lr": max(lr / config.lr_decay**clock.step, config.lr_floor), "momentum": first + clock.progress * (last - first)}
 
     def latents(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
         """(z, c) side by side, (n, latent + classes): c one-hot, of a uniform class or of the unknown one."""

@@ -37,7 +37,7 @@ from pinxit.core.labels import UNKNOWN
 from pinxit.core.rng import normal, seed_of, seeded
 from pinxit.core.shapes import check_decoder, refuse_unlabelled
 from pinxit.core.spec import Spec
-from pinxit.losses import likelihood, variational
+from pinxit.losses import likelihood, precision, variational
 from pinxit.nn import conditioning
 from pinxit.nn.coders import coders
 
@@ -192,7 +192,7 @@ class CVAE(AbstractGame):
         """mu and log-variance of q(z|x, y), (n, latent) each; the log-variance is kept in [-30, 20]."""
         # Bits are read as 0 and 1, where an empty background is silent.
         x = (x + 1) / 2 if self.config.decoder == "bernoulli" else x
-        mu, logvar = self.encoder(x, self.code(self.known(len(x), labels))).chunk(2, dim=1)
+        mu, logvar = precision.widened(self.encoder(x, self.code(self.known(len(x), labels)))).chunk(2, dim=1)
         return mu, logvar.clamp(-30, 20)
 
     def log_prob_given(self, x: Tensor, z: Tensor, labels: Tensor) -> Tensor:

@@ -20,8 +20,9 @@ images in [-1, 1], whose energies are twice those of [0, 1].
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -94,6 +95,11 @@ class EBGAN(AbstractGAN):
     def players(self) -> dict[str, Player]:
         """Discriminator and generator."""
         return self.pair("discriminator", self.discriminator, partial(Adam, betas=self.config.betas, fused=True))
+
+    def rates(self, lr: float) -> Callable[[Clock], Mapping[str, Any]] | None:
+        """`lr`, decayed over the rounds of both stages."""
+        rounds = sum(stage.rounds for stage in self.stages())
+        return None if self.config.decay == "none" else lambda clock: {"lr": lr * (1 - clock.step / rounds)}
 
     def stages(self) -> tuple[Stage, ...]:
         """The auto-encoder alone, if so wished; then one update each a round."""

@@ -82,7 +82,8 @@ class Config(GANConfig):
     """Generator updates."""
 
     def check(self) -> None:
-        """Packs fill the batch, and what is penalised is each sample's own."""
+        """Packs fill the batch, what is penalised is each sample's own, and there is one schedule."""
+        self.check_sgd(self.optimizer)
         check_pack(self.pack, self.batch_size)
         if self.r1:
             self.check_penalty()

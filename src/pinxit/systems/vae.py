@@ -41,7 +41,7 @@ from pinxit.core.game import AbstractGame, Batch, Loss, Player, Stage, Turn
 from pinxit.core.rng import normal, seed_of, seeded
 from pinxit.core.shapes import check_decoder
 from pinxit.core.spec import Spec
-from pinxit.losses import likelihood, variational
+from pinxit.losses import likelihood, precision, variational
 from pinxit.nn.coders import coders
 
 
@@ -165,7 +165,7 @@ class VAE(AbstractGame):
 
     def posterior(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """mu and log-variance of q(z|x), (n, latent) each; the log-variance is kept in [-30, 20], where exp is finite."""
-        mu, logvar = self.encoder(self.read(x)).chunk(2, dim=1)
+        mu, logvar = precision.widened(self.encoder(self.read(x))).chunk(2, dim=1)
         return mu, logvar.clamp(-30, 20)
 
     def read(self, x: Tensor) -> Tensor:
