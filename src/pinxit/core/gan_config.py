@@ -44,7 +44,7 @@ class GANConfig(Config):
     orthogonal: float = Field(0.0, ge=0)
     """mlp: gain of an orthogonal initialisation with zero biases; 0 for torch's."""
     normalisation: Normalisation = "none"
-    """Of the discriminator's hidden layers; spectral normalises all its weights."""
+    """Of the discriminator's layers after the first, so of an mlp with two or more hidden ones; spectral: of all its weights."""
     lr: float = Field(2e-4, gt=0)
     """Learning rate of the generator, and of the discriminator times `ttur`."""
     ttur: float = Field(1.0, gt=0)
