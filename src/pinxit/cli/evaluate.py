@@ -222,6 +222,7 @@ def _of_run(folder: Path, name: str, judge: Judge, seed: int) -> Subject:
 def _of_images(path: Path, name: str, judge: Judge, chosen: options.Judged) -> Subject:
     import torch
 
+    from pinxit.core import bits
     from pinxit.evaluation.judge import Subject
     from pinxit.metrics import extraction
 
@@ -231,9 +232,13 @@ def _of_images(path: Path, name: str, judge: Judge, chosen: options.Judged) -> S
         raise InputError(f"{path} has {len(source):,} images: give at least {judge.n:,}{fewer}")
     order = torch.randperm(len(source), generator=torch.Generator().manual_seed(0))[: judge.n]
     lines = [f"{path}: {note}" for note in getattr(source.data, "notes", ())]
+    lines += [f"{path}{source.note}"] if source.note else []
+    if judge.spec.binarised and not source.data.spec.binarised:
+        lines.append(f"{path} is judged as bits, as {judge.data.name} is: {bits.RULES[bits.rule(judge.spec)]}")
     if path.is_dir() and (parts := source.data.spec.classes):
         lines.append(f"the images of the {parts} classes of {path} are judged as one set")
-    return Subject(name, extraction.DataSource(source.data, order), None, {"kind": "images", "folder": str(path)}, lines=lines)
+    images = extraction.DataSource(source.data, order, source.note, judge.spec)
+    return Subject(name, images, None, {"kind": "images", "folder": str(path)}, lines=lines)
 
 
 def _health(folder: Path) -> str:
