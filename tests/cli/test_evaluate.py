@@ -120,6 +120,18 @@ def test_grey_files_are_held_against_bits_as_bits_and_what_was_made_of_files_is_
     assert f"{where}, made 28x28 grey of 28x56 grey (Lanczos" in told
 
 
+@pytest.mark.parametrize("other", ["", "--mirror", "--seed"])
+def test_it_is_said_where_copies_are_sought_among_others_than_the_training_samples(capsys, tmp_path, other):
+    """A copied flip, or a copied point of another seed, is not found."""
+    name = "ring" if other == "--seed" else "fashion-mini"
+    words = ["gan", "--preset", "tiny", *(["--data", name] if name == "ring" else []), *([other] if other else [])]
+    assert main(["train", *words, *(["1"] if other == "--seed" else []), "--run", str(tmp_path / "run")]) == 0
+    args = ("evaluate", tmp_path / "run", "--n", 60, "--features", "pixels", "--no-controls", "--metrics")
+    line = f"copies were sought among {name}, but it was trained on other samples"
+    assert (line in said(capsys, *args, "memorisation")) is bool(other)
+    assert line not in said(capsys, *args, "sliced")
+
+
 @pytest.mark.slow
 def test_compare_writes_a_page_that_needs_nothing_else_and_says_what_is_better(runs, capsys, tmp_path):
     told = said(capsys, "compare", runs["gan"], runs["pixels"], *QUICK, "--out", tmp_path / "page.html", "--title", "Two <b>")

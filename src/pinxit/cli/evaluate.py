@@ -214,9 +214,19 @@ def _of_run(folder: Path, name: str, judge: Judge, seed: int) -> Subject:
     lines = [f"health at the end of its training: {known['health']}"] if known["health"] else []
     if trained_on not in (None, judge.data.name):
         lines.append(f"trained on {trained_on}, judged on {judge.data.name}")
+    lines += _other_bank(about, judge)
     if (reached := shelf.unfinished(folder)) is not None:
         lines.append(f"the run is not finished: weights of {reached}")
     return replace(subject, cost={**subject.cost, **_cost(folder)}, lines=lines)
+
+
+def _other_bank(about: Mapping[str, Any], judge: Judge) -> list[str]:
+    """That copies are sought among other samples than those that a run was trained on, where it is so."""
+    trained = (about.get("data") or {}).get("fingerprint")
+    if trained in (None, judge.data.fingerprint) or all(measure.needs != "train" for measure in judge.measures):
+        return []
+    why = "other data, other files since, another seed, or flipped by --mirror"
+    return [f"copies were sought among {judge.data.name}, but it was trained on other samples ({why}): none found says little"]
 
 
 def _of_images(path: Path, name: str, judge: Judge, chosen: options.Judged) -> Subject:
