@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,14 @@ def of_grey(grey: Store, name: str, how: str, split: str) -> Bits:
     options: dict[str, Any] = {"class_names": grey.class_names, "mirror": grey.mirror, "has_test": grey.has_test}
     note = {"fixed": ("bits drawn by pinxit, not Larochelle's: compare with published figures of fixed binarisation with care",)}
     return Bits(how, name, torch.from_numpy(pixels), grey.labels, notes=(*grey.notes, *note.get(how, ())), **options)
+
+
+def drawn_once(dynamic: Store) -> Bits:
+    """The bits of dynamic data, drawn once, with those of its test split: what a classifier of its bits is trained on."""
+    bits, test = of_grey(dynamic, dynamic.name, "fixed", "train"), dynamic.test()
+    if isinstance(test, Store):
+        bits.load_test = partial(of_grey, test, dynamic.name, "fixed", "test")
+    return bits
 
 
 def larochelle(split: str) -> Bits:
