@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from metrics import judgekit
 from pinxit.core.errors import InputError
 from pinxit.core.spec import Spec
-from pinxit.data import load
 from pinxit.metrics import features
 from pinxit.metrics.features import efficientnet, inception
 from pinxit.metrics.features.judge import LeNetFeatures
@@ -271,23 +270,6 @@ def test_a_judge_is_loaded_for_the_data_that_is_named(monkeypatch):
         assert isinstance(features.load(name, held), LeNetFeatures)
     assert asked[:2] == [held, held]
     assert asked[2].name == "fashion-mini"
-
-
-def test_the_judge_of_bits_that_are_drawn_anew_has_learned_from_bits(monkeypatch):
-    """It is shown bits: trained on grey levels it tells half of those of Fashion-MNIST, and says nine in ten."""
-    asked = []
-    monkeypatch.setattr("pinxit.metrics.classifier.lenet", lambda data, **_: asked.append(data) or judgekit.pixel_judge())
-    features.load("lenet", load("fashion-mini-dynamic"))
-    features.load("lenet:fashion-mini-dynamic")
-    grey = load("fashion-mini")
-    for data in asked:
-        assert data.name == "fashion-mini-dynamic"
-        for bits, levels in ((data, grey), (data.test(), grey.test())):
-            assert torch.equal(bits.labels, levels.labels)
-            assert bits.images.unique().tolist() == [0, 255]
-            assert float((bits.images.double() - levels.images).mean()) == pytest.approx(0, abs=0.5)
-            assert torch.equal(bits.images[levels.images == 255].unique(), torch.tensor([255], dtype=torch.uint8))
-    assert asked[0].fingerprint == asked[1].fingerprint, "the same bits each time"
 
 
 def test_the_judge_is_wrapped_with_its_accuracy(judged):

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from pinxit.core.errors import InputError
+from pinxit.core.protocols import Data
 from pinxit.core.rng import seed_of
 from pinxit.data import catalogue
 from pinxit.data.store import Store
@@ -61,11 +62,13 @@ def of_grey(grey: Store, name: str, how: str, split: str) -> Bits:
     return Bits(how, name, torch.from_numpy(pixels), grey.labels, notes=(*grey.notes, *note.get(how, ())), **options)
 
 
-def drawn_once(dynamic: Store) -> Bits:
-    """The bits of dynamic data, drawn once, with those of its test split: what a classifier of its bits is trained on."""
-    bits, test = of_grey(dynamic, dynamic.name, "fixed", "train"), dynamic.test()
+def drawn_once(data: Data) -> Data:
+    """The bits of dynamic data, drawn once, with those of its test split; other data as they are."""
+    if not isinstance(data, Store) or data.spec.binarised != "dynamic":
+        return data
+    bits, test = of_grey(data, data.name, "fixed", "train"), data.test()
     if isinstance(test, Store):
-        bits.load_test = partial(of_grey, test, dynamic.name, "fixed", "test")
+        bits.load_test = partial(of_grey, test, data.name, "fixed", "test")
     return bits
 
 

@@ -65,8 +65,6 @@ def load(
 def _judge(source: str, data: Data | None, device: torch.device | str, progress: Callable[[int, int], None] | None) -> Features:
     """The judge of `data` where that is what is named (or nothing is), else of the named data."""
     from pinxit.data import load as load_data
-    from pinxit.data.binarised import drawn_once
-    from pinxit.data.store import Store
     from pinxit.metrics.classifier import lenet
     from pinxit.metrics.features.judge import LeNetFeatures
 
@@ -74,7 +72,5 @@ def _judge(source: str, data: Data | None, device: torch.device | str, progress:
         if not source:
             raise InputError("the features `lenet` depend on the data: give `data`, or a name such as lenet:mnist")
         data = load_data(source)
-    if data.spec.binarised == "dynamic" and isinstance(data, Store):  # it is shown bits, so it must learn from bits
-        data = drawn_once(data)
     with seeded(0):  # a network that is read from the cache draws weights first
         return LeNetFeatures(lenet(data, progress=progress), device)
