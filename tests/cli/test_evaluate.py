@@ -103,6 +103,35 @@ def test_bad_files_are_left_out_when_asked_and_classes_are_named(capsys, tmp_pat
     assert "the images of the 2 classes" in told
 
 
+def test_grey_files_are_held_against_bits_as_bits_and_what_was_made_of_files_is_said(capsys, tmp_path, real):
+    """Grey levels of the data's own law score as its bits do."""
+    where, out = tmp_path / "grey.npy", tmp_path / "e.json"
+    np.save(where, real.images[:300, 0].numpy())
+    args = ("evaluate", "--images", where, "-n", 300, "--features", "pixels", "--no-controls")
+    told = said(capsys, *args, "--data", "fashion-mini-dynamic", "--metrics", "frechet", "precision-recall", "--json", out)
+    assert f"{where} is judged as bits, as fashion-mini-dynamic is: each pixel is drawn" in told
+    for score in json.loads(out.read_text())[0]["scores"]:
+        error = (score["value"]["error"] ** 2 + score["floor"]["error"] ** 2) ** 0.5
+        assert abs(score["value"]["value"] - score["floor"]["value"]) < 4 * error, score["value"]["name"]
+    told = said(capsys, *args, "--data", "fashion-mini", "--metrics", "sliced")
+    assert "bits" not in told
+    np.save(where, np.repeat(real.images[:300, 0].numpy(), 2, axis=1))
+    told = said(capsys, *args, "--data", "fashion-mini", "--metrics", "sliced", "--convert")
+    assert f"{where}, made 28x28 grey of 28x56 grey (Lanczos" in told
+
+
+@pytest.mark.parametrize("other", ["", "--mirror", "--seed"])
+def test_it_is_said_where_copies_are_sought_among_others_than_the_training_samples(capsys, tmp_path, other):
+    """A copied flip, or a copied point of another seed, is not found."""
+    name = "ring" if other == "--seed" else "fashion-mini"
+    words = ["gan", "--preset", "tiny", *(["--data", name] if name == "ring" else []), *([other] if other else [])]
+    assert main(["train", *words, *(["1"] if other == "--seed" else []), "--run", str(tmp_path / "run")]) == 0
+    args = ("evaluate", tmp_path / "run", "--n", 60, "--features", "pixels", "--no-controls", "--metrics")
+    line = f"copies were sought among {name}, but it was trained on other samples"
+    assert (line in said(capsys, *args, "memorisation")) is bool(other)
+    assert line not in said(capsys, *args, "sliced")
+
+
 @pytest.mark.slow
 def test_compare_writes_a_page_that_needs_nothing_else_and_says_what_is_better(runs, capsys, tmp_path):
     told = said(capsys, "compare", runs["gan"], runs["pixels"], *QUICK, "--out", tmp_path / "page.html", "--title", "Two <b>")

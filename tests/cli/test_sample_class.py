@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from pinxit.cli import main
 from pinxit.training import from_pretrained
@@ -89,3 +90,50 @@ def test_a_walk_in_a_class(pinxit, cgan_run):
 
 def test_a_model_without_classes_has_no_walks_in_one(refused, gan_run):
     assert "can't walk within a class" in refused("interpolate", gan_run, "--class", 1)
+
+
+@pytest.fixture(scope="session")
+def numbered(tmp_path_factory) -> Path:
+    """A run on folders named 0 to 10, whose tenth is the third in order; the folders beside it."""
+    place = tmp_path_factory.mktemp("numbered")
+    for name in (*range(11), "A", "a"):
+        for kind, few in (("eleven", range(11)), ("mixed", (9, 10, "A", "a"))):
+            if name in few:
+                (place / kind / str(name)).mkdir(parents=True)
+                for k in range(2):
+                    Image.fromarray(np.full((8, 8), 20 * (len(str(name)) + k), np.uint8)).save(
+                        place / kind / str(name) / f"{k}.png"
+                    )
+    for kind in ("eleven", "mixed"):
+        words = ["train", "cgan", "--preset", "tiny", "--data", str(place / kind), "--run", str(place / f"{kind}-run")]
+        assert main([*words, "--log-every", "2"]) == 0
+    return place
+
+
+def test_classes_that_are_named_by_numbers_are_asked_for_by_these(pinxit, refused, numbered):
+    """Sorted as names are, 10 comes before 2: their places would give other classes without a word."""
+    run = numbered / "eleven-run"
+    assert pinxit("sample", run, "--class", "2", "10", "9", "-n", "3", "--out", "x.npz").status == 0
+    assert np.load("x.npz")["y"].tolist() == [3, 2, 10]
+    assert "`--class` is 11, no class of its data" in refused("sample", run, "--class", "11")
+    assert pinxit("sample", numbered / "mixed-run", "--class", "9", "a", "A", "-n", "3", "--out", "y.npz").status == 0
+    assert np.load("y.npz")["y"].tolist() == [1, 3, 2]
+
+
+def test_names_that_are_not_at_hand_or_not_those_of_the_run(pinxit, refused, numbered, monkeypatch):
+    run, data = numbered / "eleven-run", numbered / "eleven"
+    moved = data.rename(numbered / "elsewhere")
+    try:
+        answer = pinxit("sample", run, "--class", "2", "-n", "1", "--out", "x.npz")
+        assert answer.out.startswith("note: `--class` is taken for places in the order of the names")
+        assert np.load("x.npz")["y"].tolist() == [2]
+    finally:
+        moved.rename(data)
+    extra = data / "another" / "0.png"
+    extra.parent.mkdir()
+    extra.write_bytes((data / "0" / "0.png").read_bytes())
+    try:
+        assert f"has 12 classes, {run} was trained on 11" in refused("sample", run, "--class", "another")
+    finally:
+        extra.unlink()
+        extra.parent.rmdir()

@@ -81,6 +81,20 @@ def test_another_size_is_made_before_the_bits() -> None:
     assert set(data.batch(torch.arange(50)).images.unique().tolist()) == {-1.0, 1.0}
 
 
+def test_dynamic_bits_are_drawn_once_for_whoever_needs_the_same_again() -> None:
+    dynamic, grey_levels = load("fashion-mini-dynamic", mirror=True), load("fashion-mini", mirror=True)
+    once = binarised.drawn_once(dynamic)
+    assert (once.name, once.spec.binarised, len(once)) == (dynamic.name, "fixed", len(dynamic))
+    for bits, grey in ((once, grey_levels), (once.test(), grey_levels.test())):
+        assert torch.equal(bits.labels, grey.labels)
+        assert bits.images.unique().tolist() == [0, 255]
+        assert float((bits.images.double() - grey.images).mean()) == pytest.approx(0, abs=0.5)
+    assert once.fingerprint == binarised.drawn_once(dynamic).fingerprint
+    fixed = load("fashion-mini-fixed")
+    assert binarised.drawn_once(fixed) is fixed
+    assert binarised.drawn_once(grey_levels) is grey_levels
+
+
 def test_colour_is_refused() -> None:
     with pytest.raises(InputError, match="--channels 1"):
         load("fashion-mini-fixed", channels=3)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,7 +119,7 @@ def test_cmyk_is_converted(save: Save) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("name", ["x.jpg", "x.png"])
+@pytest.mark.parametrize("name", ["x.jpg", "x.png", "x.tif"])
 def test_exif_turns_the_image(save: Save, orientation: int, name: str) -> None:
     """The bright corner, stored top left, goes where the standard says; sides 5 to 8 are exchanged, in the header too."""
     stored = np.zeros((16, 32), np.uint8)
@@ -134,6 +136,23 @@ def test_exif_turns_the_image(save: Save, orientation: int, name: str) -> None:
     assert corner == (expected + turned)[orientation - 1]
     head = header((place / name).read_bytes())
     assert (head.height, head.width) == found.shape
+
+
+@pytest.mark.parametrize("where", ["xmp before the pixels", "exif behind the pixels"])
+def test_a_png_is_turned_whole_wherever_it_says_so(where: str, save: Save, noise: Callable[..., np.ndarray]) -> None:
+    """Its header tells the upright size, so that nothing is cut off."""
+    stored = noise(16, 32)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    place = save(Image.fromarray(stored))
+    content = (place / "x.png").read_bytes()
+    if where == "xmp before the pixels":
+        at, kind, said = 33, b"iTXt", b'XML:com.adobe.xmp\0\0\0\0\0<rdf:Description tiff:Orientation="6"/>'
+    else:
+        at, kind, said = len(content) - 12, b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(said)) + kind + said + struct.pack(">I", zlib.crc32(kind + said))
+    (place / "x.png").write_bytes(content[:at] + chunk + content[at:])
+    assert np.array_equal(pixels(place), np.rot90(stored, -1))
 
 
 def test_centre_cuts_the_middle_out_and_stretch_does_not(save: Save) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from pinxit.core.errors import InputError
@@ -144,6 +145,20 @@ def test_a_wrong_dataset_json_is_named(folder: Folder, content: str) -> None:
     (place / "dataset.json").write_text(content)
     with pytest.raises(InputError, match=r"dataset\.json"):
         load(place)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_name_that_was_written_twice_into_a_zip_is_one_image(folder: Folder, stream: bool) -> None:
+    """The later one, as every unzip has it; not this one twice."""
+    place = folder({"a.png": S, "b.png": S})
+    path = zipped(place)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.write(place / "b.png", "a.png")
+    data = load(path, stream=stream)
+    assert len(data) == 2
+    found = ((data.batch(torch.arange(2)).images + 1) * 127.5).round().numpy()
+    assert np.array_equal(found, truth(place, "b.png", "b.png"))
 
 
 def test_a_zip_of_a_folder_is_the_folder(pets: Path) -> None:

@@ -149,6 +149,21 @@ def test_where_the_folder_cannot_be_written_the_users_cache_is(
     assert len(decoded) == 12
 
 
+def test_two_folders_that_differ_in_their_pixels_alone_are_two_in_the_users_cache(
+    tmp_path: Path, noise: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packages have one time for all their files, and raw formats one size."""
+    places = [tmp_path / "s1", tmp_path / "s2"]
+    for seed, place in enumerate(places):
+        place.mkdir()
+        Image.fromarray(noise(8, 8, 3, seed)).save(place / "1.bmp")
+        os.utime(place / "1.bmp", (0, 0))
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) not in places)
+    one, two = (load(place).images for place in places)
+    assert not torch.equal(one, two)
+    assert torch.equal(load(places[0]).images, one)
+
+
 def test_where_nothing_can_be_written_it_is_held_in_memory(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = load(pets, size=8)
     shutil.rmtree(caches(pets)[0])

@@ -10,6 +10,7 @@ import pinxit
 from metrics.judgekit import Held, split_squares, squares
 from pinxit.core.errors import InputError
 from pinxit.core.spec import Spec
+from pinxit.data.binarised import of_grey
 from pinxit.data.store import Store
 from pinxit.metrics import classifier as module
 from pinxit.metrics.classifier import CHEAP, LeNet, Protocol, judge_protocol, lenet, train_on_synthetic
@@ -451,3 +452,51 @@ def test_a_test_split_of_unknown_classes_is_none():
         train_on_synthetic(Draws(data), data, n=24)
     with pytest.raises(InputError, match="15 images of known class"):
         lenet(Held(data.images, torch.where(torch.arange(70) < 15, 0, -1), 4), protocol=QUICK)
+
+
+# Bits
+
+
+def in_bits(how, n=120):
+    """Squares as bits, with a test split."""
+    parts = []
+    for split, seed in (("train", 0), ("test", 1)):
+        made = squares(n, seed=seed)
+        pixels = ((made.images + 1) * 127.5).round().to(torch.uint8)
+        grey = Store("grey", pixels, made.labels, class_names=list("abcd"))
+        parts.append(of_grey(grey, f"grey-{how}", how, split))
+    parts[0].load_test = lambda: parts[1]
+    return parts[0]
+
+
+@pytest.mark.parametrize("how", ["dynamic", "fixed", "threshold"])
+def test_of_bits_it_learns_bits_and_reads_bits(how, monkeypatch):
+    """Trained on the grey levels that stand for bits, it tells half of the bits of Fashion-MNIST and says nine in ten."""
+    data, learned, shown = in_bits(how), [], []
+    real_train = module._train
+    monkeypatch.setattr(module, "_train", lambda part, *rest: learned.append(part) or real_train(part, *rest))
+    judge = lenet(data, protocol=QUICK)
+    (part,) = learned
+    assert {tuple(x.unique().tolist()) for x, _ in part.in_order()} == {(-1.0, 1.0)}
+    judge.network.register_forward_pre_hook(lambda _, given: shown.append(given[0]))
+    means = torch.full((400, 1, 16, 16), 0.25)
+    judge.predict(means)
+    assert shown[0].unique().tolist() == ([1.0] if how == "threshold" else [-1.0, 1.0])
+    if how != "threshold":
+        assert float(shown[0].mean()) == pytest.approx(0.25, abs=0.02)
+        assert not torch.equal(shown[0][0], shown[0][1])
+        judge.predict(means + 1e-3)
+        assert 0.5 < float((shown[0] == shown[1]).double().mean()) < 0.6, "other images, other random numbers"
+    bits = torch.cat([x for x, _ in part.in_order()])
+    judge.predict(bits)
+    assert torch.equal(shown[-1], bits)
+
+
+def test_what_is_trained_on_means_of_bits_is_trained_on_bits(monkeypatch):
+    learned = []
+    real_train = module._train
+    monkeypatch.setattr(module, "_train", lambda part, *rest: learned.append(part) or real_train(part, *rest))
+    train_on_synthetic(Draws(squares(80)), in_bits("dynamic"), n=120, protocol=TSTR)
+    assert len(learned) == 3
+    for part in learned:
+        assert {tuple(x.unique().tolist()) for x, _ in part.in_order()} == {(-1.0, 1.0)}

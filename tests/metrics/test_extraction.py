@@ -1,6 +1,7 @@
 """Extraction: the same numbers whatever the blocks, the cache or an interruption; and what is refused, in one line."""
 
 import gc
+import itertools
 import os
 import subprocess
 import sys
@@ -174,6 +175,39 @@ def test_bits_are_judged_as_bits_on_both_sides(how):
     assert torch.equal(real[UNIT:], torch.cat(list(DataSource(data).units(1))))
     if how == "dynamic":
         assert not torch.equal(real, (data.batch(torch.arange(2000)).images > 0) * 2.0 - 1), "drawn, not cut at 1/2"
+
+
+def test_the_bits_of_two_sets_share_no_random_number():
+    """Else real samples would lie nearer to real ones than two draws of one law do: a floor too low, and no copy needed."""
+    grey = Store("grey", torch.full((400, 1, 8, 8), 128, dtype=torch.uint8))
+    other = Store("other", torch.full((400, 1, 8, 8), 127, dtype=torch.uint8))
+    ours, theirs = (of_grey(store, f"{store.name}-dynamic", "dynamic", "train") for store in (grey, other))
+    sets = [
+        DataSource(ours, torch.arange(200)), DataSource(ours, torch.arange(200, 400)), DataSource(theirs, torch.arange(200)),
+        DataSource(other, torch.arange(200), spec=ours.spec),
+    ]  # fmt: skip
+    assert len({source.key() for source in sets}) == 4, "what is kept of one is not taken for another's"
+    bits = [torch.cat(list(source.units())) for source in sets[:3]]
+    for one, two in itertools.combinations(bits, 2):
+        assert float((one == two).double().mean()) == pytest.approx(0.5, abs=0.02)  # four standard errors are 0.018
+    repeated = torch.cat(list(DataSource(ours, torch.zeros(2 * UNIT, dtype=torch.int64)).units()))
+    assert not torch.equal(repeated[:UNIT], repeated[UNIT:])
+
+
+@pytest.mark.parametrize("how", ["dynamic", "fixed", "threshold"])
+def test_files_are_made_bits_where_they_are_held_against_bits(how, tmp_path):
+    """The means that a model of bits wrote are judged as its samples are; bits stay what they are."""
+    data = of_grey(Store("grey", torch.full((4, 1, 8, 8), 200, dtype=torch.uint8)), f"grey-{how}", how, "train")
+    np.save(tmp_path / "means.npy", np.full((200, 8, 8), 200, np.uint8))
+    found = torch.cat(list(folder(tmp_path / "means.npy", data.spec).units()))
+    assert set(found.unique().tolist()) == ({1.0} if how == "threshold" else {-1.0, 1.0})
+    assert float(found.mean()) == pytest.approx(1 if how == "threshold" else 2 * 200 / 255 - 1, abs=0.03)
+    drawn = (torch.rand(70, 8, 8, generator=torch.Generator().manual_seed(0)) < 0.5).numpy()
+    np.save(tmp_path / "bits.npy", drawn)
+    same = torch.cat(list(folder(tmp_path / "bits.npy", data.spec).units()))
+    assert np.array_equal(same[:, 0].numpy() > 0, drawn)
+    (level,) = torch.cat(list(folder(tmp_path / "means.npy").units())).unique().tolist()
+    assert level == pytest.approx(200 / 127.5 - 1), "as they are where nothing is said of bits"
 
 
 def test_points_are_not_rounded():

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from pinxit.core.clock import Clock
@@ -77,6 +78,24 @@ def test_a_class_grid_has_one_class_a_column_and_one_code_a_row():
     assert torch.equal(read(chosen, 0, HEAD, 2, 4), found[:, [2, 0]]), "the codes do not depend on the choice of classes"
     assert class_grid(OfClass(LABELLED), range(3), rows=4, seed=1).tobytes() != picture.tobytes()
     assert class_grid(OfClass(LABELLED), range(3), rows=4).tobytes() == picture.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("names", "heads"), [(("0", "10", "2"), ("0", "10", "2")), (("0", "1", "2"), ()), (("hat", "10", "2"), ())]
+)
+def test_classes_that_are_named_by_numbers_have_these_above_them(tmp_path, names, heads):
+    """Words have no room there: the places stand for them."""
+    data = Pixels(LABELLED)
+    data.class_names = names
+    game = OfClass(LABELLED).eval()
+    Pictures(tmp_path, data, 7, seed=0).finish(game, Clock(step=7))
+    with Image.open(tmp_path / "classes.png") as found:
+        assert found.tobytes() == class_grid(game, range(3), names=heads).tobytes()
+    plain = class_grid(game, range(3))
+    columns = [(66 * c, HEAD // 2, 66 * c + 66, HEAD) for c in range(3)]
+    other = class_grid(game, range(3), names=names)
+    same = [plain.crop(column).tobytes() == other.crop(column).tobytes() for column in columns]
+    assert same == [name == str(c) for c, name in enumerate(names)]
 
 
 def test_a_category_grid_holds_everything_else_along_a_row():

@@ -146,5 +146,7 @@ def test_every_class_has_its_manifold():
     picture = manifolds(game, range(3), n=4)
     assert [z[0, 3:].argmax().item() for z in game.seen] == [0, 1, 2]
     assert picture.width > 3 * 4 * 64
+    assert manifolds(game, range(3), n=4, names=("0", "1", "2")).tobytes() == picture.tobytes()
+    assert manifolds(game, range(3), n=4, names=("0", "10", "2")).tobytes() != picture.tobytes()
     with pytest.raises(InputError, match="at least one"):
         manifolds(game, [])

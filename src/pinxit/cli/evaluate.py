@@ -214,14 +214,25 @@ def _of_run(folder: Path, name: str, judge: Judge, seed: int) -> Subject:
     lines = [f"health at the end of its training: {known['health']}"] if known["health"] else []
     if trained_on not in (None, judge.data.name):
         lines.append(f"trained on {trained_on}, judged on {judge.data.name}")
+    lines += _other_bank(about, judge)
     if (reached := shelf.unfinished(folder)) is not None:
         lines.append(f"the run is not finished: weights of {reached}")
     return replace(subject, cost={**subject.cost, **_cost(folder)}, lines=lines)
 
 
+def _other_bank(about: Mapping[str, Any], judge: Judge) -> list[str]:
+    """That copies are sought among other samples than those that a run was trained on, where it is so."""
+    trained = (about.get("data") or {}).get("fingerprint")
+    if trained in (None, judge.data.fingerprint) or all(measure.needs != "train" for measure in judge.measures):
+        return []
+    why = "other data, other files since, another seed, or flipped by --mirror"
+    return [f"copies were sought among {judge.data.name}, but it was trained on other samples ({why}): none found says little"]
+
+
 def _of_images(path: Path, name: str, judge: Judge, chosen: options.Judged) -> Subject:
     import torch
 
+    from pinxit.core import bits
     from pinxit.evaluation.judge import Subject
     from pinxit.metrics import extraction
 
@@ -231,9 +242,13 @@ def _of_images(path: Path, name: str, judge: Judge, chosen: options.Judged) -> S
         raise InputError(f"{path} has {len(source):,} images: give at least {judge.n:,}{fewer}")
     order = torch.randperm(len(source), generator=torch.Generator().manual_seed(0))[: judge.n]
     lines = [f"{path}: {note}" for note in getattr(source.data, "notes", ())]
+    lines += [f"{path}{source.note}"] if source.note else []
+    if judge.spec.binarised and not source.data.spec.binarised:
+        lines.append(f"{path} is judged as bits, as {judge.data.name} is: {bits.RULES[bits.rule(judge.spec)]}")
     if path.is_dir() and (parts := source.data.spec.classes):
         lines.append(f"the images of the {parts} classes of {path} are judged as one set")
-    return Subject(name, extraction.DataSource(source.data, order), None, {"kind": "images", "folder": str(path)}, lines=lines)
+    images = extraction.DataSource(source.data, order, source.note, judge.spec)
+    return Subject(name, images, None, {"kind": "images", "folder": str(path)}, lines=lines)
 
 
 def _health(folder: Path) -> str:

@@ -62,7 +62,8 @@ class Sample(Config):
     n: Annotated[int, tyro.conf.arg(aliases=("-n",))] = Field(64, ge=1)
     """Number of samples."""
     classes: Annotated[tuple[str, ...], tyro.conf.arg(aliases=("--class",), metavar="CLASS")] = ()
-    """Draw these classes alone, by number or name, `n` samples shared among them in their order: --class 8, --class dress bag."""
+    """Draw these classes alone, by number or name, `n` samples shared among them in their order: --class 8, --class dress bag.
+    Of classes that are named by numbers, by these."""
     seed: Seed = 0
     """Another seed, other samples."""
     out: Path | None = None

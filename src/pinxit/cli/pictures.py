@@ -251,22 +251,46 @@ def _check_enough(n: int, classes: Sequence[int]) -> None:
 def _classes(
     chosen: options.Sample | options.Interpolate | options.Directions, count: int, data: Data | None = None
 ) -> tuple[int, ...]:
-    """Those asked for, of `count`; their names are those of `data`, by default the run's own, which is only loaded for them."""
-    words, names = chosen.classes, list[str]()
-    if any(not word.removeprefix("-").isdecimal() for word in words):
-        names = [str(name) for name in getattr(data or shelf.data_of(chosen.folder), "class_names", ())]
+    """Those asked for, of `count`: by their names, those of `data` or of the run's own; by number where no name is a number."""
+    words = chosen.classes
+    names = _class_names(chosen.folder, words) if data is None else [str(name) for name in getattr(data, "class_names", ())]
     folded = [name.casefold() for name in names]
+    numbered = not any(_is_number(name) for name in names)
     found = []
     for word in words:
-        if not word.removeprefix("-").isdecimal():
-            if word.casefold() not in folded:
-                raise InputError(f"`--class` is {word}, no class of its data: {near(word, names)}")
+        if word in names:
+            found.append(names.index(word))
+        elif word.casefold() in folded:
             found.append(folded.index(word.casefold()))
+        elif not _is_number(word) or not numbered:
+            raise InputError(f"`--class` is {word}, no class of its data: {near(word, names)}")
         elif not 0 <= int(word) < count:
             raise InputError(f"`--class` is {word}: the classes of {chosen.folder} are 0 to {count - 1}")
         else:
             found.append(int(word))
     return tuple(found)
+
+
+def _class_names(folder: Path, words: Sequence[str]) -> list[str]:
+    """The names of a run's classes; none where every word is a number, and so is no name, or its own place's alone."""
+    from pinxit import data
+
+    if all(map(_is_number, words)):
+        # Folders alone may be named by numbers that are not their places: "10" comes before "2".
+        source = (shelf.description(folder).get("source") or {}).get("data") or data.DEFAULT
+        if not words or source in data.names() or Path(source).suffix.lower() in (".npy", ".npz"):
+            return []
+    try:
+        return list(shelf.class_names(folder))
+    except InputError as error:
+        if not all(map(_is_number, words)):
+            raise
+        console.say(f"note: `--class` is taken for places in the order of the names, which are not at hand: {error}")
+        return []
+
+
+def _is_number(word: str) -> bool:
+    return word.removeprefix("-").isdecimal()
 
 
 def _draw(game: Any, n: int, seed: int, labels: Tensor | None = None, **painting: Any) -> Tensor:

@@ -93,14 +93,42 @@ def data_of(folder: Path, named: str | None = None) -> Data:
 
     about = description(folder)
     own = options.Source.of(about.get("source") or {}, where=str(folder))
-    source = named or ("source" in about and own.data) or (about.get("data") or {}).get("name")
-    if not source:
-        raise InputError(f"{folder} does not say on what it was trained: give --data")
+    source = named or source_of(folder)
     if source in data.names() and own.size is None and own.channels is None:
         return data.load(source)
     shape = about.get("spec") or about["data"]
     size = (shape["height"], shape["width"])
     return data.load(source, size=size, channels=shape["channels"], crop=own.crop, skip_bad=own.skip_bad)
+
+
+def source_of(folder: Path) -> str:
+    """The name or path of the data that a run was trained on; raises InputError where it does not say."""
+    about = description(folder)
+    own = options.Source.of(about.get("source") or {}, where=str(folder))
+    source = ("source" in about and own.data) or (about.get("data") or {}).get("name")
+    if not source:
+        raise InputError(f"{folder} does not say on what it was trained: give --data")
+    return source
+
+
+def class_names(folder: Path) -> tuple[str, ...]:
+    """The names of a run's classes, in their order; of a folder or zip no image is read.
+
+    Raises:
+        InputError: its data are not at hand, or have another number of classes now.
+    """
+    from pinxit.data import loading
+
+    source = source_of(folder)
+    if loading.kind_of(source) == "files":
+        from pinxit.data import filelist
+
+        names = filelist.scan(Path(source).expanduser(), "train").class_names
+    else:
+        names = tuple(map(str, getattr(data_of(folder), "class_names", ())))
+    if len(names) != (classes := spec_of(folder).classes):
+        raise InputError(f"{source} has {len(names)} classes, {folder} was trained on {classes}: name them by number")
+    return names
 
 
 def unfinished(folder: Path) -> str | None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from pinxit.core.errors import InputError
+from pinxit.core.protocols import Data
 from pinxit.core.rng import seed_of
 from pinxit.data import catalogue
 from pinxit.data.store import Store
@@ -58,6 +60,16 @@ def of_grey(grey: Store, name: str, how: str, split: str) -> Bits:
     options: dict[str, Any] = {"class_names": grey.class_names, "mirror": grey.mirror, "has_test": grey.has_test}
     note = {"fixed": ("bits drawn by pinxit, not Larochelle's: compare with published figures of fixed binarisation with care",)}
     return Bits(how, name, torch.from_numpy(pixels), grey.labels, notes=(*grey.notes, *note.get(how, ())), **options)
+
+
+def drawn_once(data: Data) -> Data:
+    """The bits of dynamic data, drawn once, with those of its test split; other data as they are."""
+    if not isinstance(data, Store) or data.spec.binarised != "dynamic":
+        return data
+    bits, test = of_grey(data, data.name, "fixed", "train"), data.test()
+    if isinstance(test, Store):
+        bits.load_test = partial(of_grey, test, data.name, "fixed", "test")
+    return bits
 
 
 def larochelle(split: str) -> Bits:

@@ -19,7 +19,7 @@ from pinxit.data import catalogue
 from pinxit.data.decode import Form
 from pinxit.data.filelist import Files
 
-FORMAT = 1
+FORMAT = 2
 PIXELS = "images.npy"
 _INDEX = "index.json"
 _NAME = ".pinxit-cache-"
@@ -51,10 +51,10 @@ class Index:
 
 def places(files: Files, want: Want, *, to_write: bool = False) -> Iterator[Path]:
     """The folders where the cache of `files` may be: inside the folder or beside the zip, else in the user's cache."""
-    name = f"{_NAME}{_key(files, want)}"
     if not to_write or os.access(_beside(files), os.W_OK):
-        yield _beside(files) / name
-    yield _users() / name
+        yield _beside(files) / f"{_NAME}{_key(files, want)}"
+    # Folders of one package may hold files of equal names, sizes and times.
+    yield _users() / f"{_NAME}{_key(files, want, files.root.resolve())}"
 
 
 def read_index(files: Files, want: Want) -> Index | None:
@@ -118,7 +118,7 @@ def _users() -> Path:
     return catalogue.folder() / "packed"
 
 
-def _key(files: Files, want: Want) -> str:
-    """Changes with the files (names, sizes, times), what is asked of them, and what decodes them."""
-    parts = (FORMAT, PIL.__version__, files.digest(stamps=True), want)
+def _key(files: Files, want: Want, place: Path | None = None) -> str:
+    """Changes with the files (names, sizes, times), what is asked of them, what decodes them, and their place if it is said."""
+    parts = (FORMAT, PIL.__version__, files.digest(stamps=True), want, *([] if place is None else [str(place)]))
     return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()

@@ -14,6 +14,8 @@ from PIL import Image, ImageOps
 CENTRE, STRETCH = "centre", "stretch"
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
 _WIDE_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
+_PNG_MARKS = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
+"""One of these is in a PNG that says how it is to be turned."""
 
 
 class BadImage(Exception):
@@ -58,13 +60,14 @@ def header(content: bytes) -> Header:
     """The header of an encoded image; raises BadImage."""
     with _reasons(), Image.open(io.BytesIO(content)) as image:
         width, height = image.size
-        # For a PNG without EXIF in front, asking would decode all of it.
-        if image.format != "PNG" or "exif" in image.info:
+        # Asking decodes a PNG, whose orientation may stand behind the pixels.
+        if image.format != "PNG" or any(mark in content for mark in _PNG_MARKS):
             orientation = 1
             with suppress(Exception):  # damaged EXIF is no reason to lose an image
                 orientation = image.getexif().get(0x0112, 1)
             if orientation in (5, 6, 7, 8):
-                width, height = height, width
+                # Pillow opens a TIFF in its upright size, and did not always.
+                width, height = upright(content).size if image.format == "TIFF" else (height, width)
         return Header(height, width, image.mode, _is_grey(image))
 
 

@@ -159,10 +159,10 @@ def _walk(folder: Path, prefix: str, above: tuple[str, ...] = ()) -> Iterator[En
 def _zipped(path: Path) -> Iterator[Entry]:
     try:
         with zipfile.ZipFile(path) as archive:
-            infos = archive.infolist()
+            infos = {info.filename: info for info in archive.infolist()}  # of a name written twice the last, as it is read
     except (zipfile.BadZipFile, OSError) as error:
         raise InputError(f"can't read {path} as a zip: {error}; make or get it anew") from None
-    for info in infos:
+    for info in infos.values():
         parts = info.filename.split("/")
         if not info.is_dir() and not any(part.startswith(".") or part == "__MACOSX" for part in parts):
             yield Entry(info.filename, info.file_size, info.CRC)

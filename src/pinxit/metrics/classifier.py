@@ -32,8 +32,9 @@ from pinxit.core.protocols import Conditional, Data, Splits
 from pinxit.core.rng import Order, seed_of, seeded
 from pinxit.core.spec import Spec
 from pinxit.data import catalogue
+from pinxit.data.binarised import drawn_once
 from pinxit.data.store import Store
-from pinxit.metrics.features.sources import DataSource
+from pinxit.metrics.features.sources import DataSource, as_bits
 from pinxit.metrics.lenet import CHEAP, FULL, LeNet, Protocol, judge_protocol
 
 __all__ = [
@@ -95,6 +96,9 @@ class Classifier:
             got = f"{tuple(x.shape)} {x.dtype}"
             raise InputError(f"images for {self.name} are {got}: they must be (n, {', '.join(map(str, self.spec.shape))}) floats")
         device = self.network.head.weight.device
+        if self.spec.binarised:  # it has learned from bits: means of bits, and the grey levels that stand for them, are none
+            content = x.detach().float().cpu().contiguous().numpy().data
+            x = as_bits(x, self.spec, hashlib.blake2b(content, digest_size=8).hexdigest()).to(x.device)
         return torch.cat([part(chunk.to(device, torch.float32)).to(x.device) for chunk in x.split(CHUNK)])
 
 
@@ -103,7 +107,8 @@ def lenet(
 ) -> Classifier:
     """The classifier of a data set: from the user's cache, or trained now and kept there.
 
-    The result is a function of (data, protocol, seed), up to the rounding of another machine or number of threads.
+    The result is a function of (data, protocol, seed), up to the rounding of another machine or number of threads. It
+    learns from bits where the data stands for bits, from one draw of them.
 
     Args:
         data: labelled images of at least 16 pixels a side, those of unknown class are left out; accuracy is measured on its
@@ -117,6 +122,7 @@ def lenet(
         InputError: the data has no labels, one class, points instead of images, or images that are too small.
     """
     _check(data)
+    data = drawn_once(data)
     test = data.test() if isinstance(data, Splits) else None
     if test is not None and len(apart := labelled(test)):
         rows, held, kind = labelled(data), Part(test, apart), "test split"
@@ -193,7 +199,7 @@ def train_on_synthetic(
         InputError: the data has no labels or no test split, or the sampler's images don't fit it.
     """
     _check(data)
-    began = time.perf_counter()
+    data, began = drawn_once(data), time.perf_counter()
     test = data.test() if isinstance(data, Splits) else None
     if test is None or not len(apart := labelled(test)):
         raise InputError(f"{data.name} has no test split with classes: training on synthetic images is judged on real ones")
@@ -366,7 +372,8 @@ def _generate(sampler: Conditional, data: Data, n: int, generator: torch.Generat
             if tuple(x.shape) != (len(y), *data.spec.shape) or not bool(x.isfinite().all()):
                 want = (len(y), *data.spec.shape)
                 raise InputError(f"the sampler's images are {tuple(x.shape)}: they must be finite and {want}, as {data.name}")
-            pixels.append(x.cpu().clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8))
+            x = as_bits(x.cpu(), data.spec, "synthetic", generator.initial_seed(), len(pixels))
+            pixels.append(x.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8))
     return torch.cat(pixels), labels
 
 

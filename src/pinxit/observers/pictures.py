@@ -53,7 +53,8 @@ class Pictures(AbstractEnding):
                 x, _ = self.shown_to(game, self.data, MEASURED)
                 self.keep("noise", noise_decoded({type(game).__name__: game}, x, seed=self.seed))
             if isinstance(game, protocols.Conditional) and self.data.spec.classes:
-                self.keep("classes", class_grid(game, range(min(self.data.spec.classes, CLASSES)), seed=self.seed))
+                classes, names = range(min(self.data.spec.classes, CLASSES)), numbers(self.data)
+                self.keep("classes", class_grid(game, classes, seed=self.seed, names=names))
             if isinstance(game, protocols.HasCodes):
                 self.keep("categories", category_grid(game, most=CLASSES, seed=self.seed))
                 if game.codes()[1]:
@@ -74,7 +75,7 @@ class Pictures(AbstractEnding):
         first, second = codes.float().var(dim=0, correction=0).argsort(descending=True, stable=True)[:2].sort().values.tolist()
         if told:
             classes = range(min(self.data.spec.classes, CLASSES))
-            self.keep("manifold", viz.manifolds(game, classes, dims=(first, second)))
+            self.keep("manifold", viz.manifolds(game, classes, dims=(first, second), names=numbers(self.data)))
         else:
             self.keep("manifold", viz.manifold(game, dims=(first, second)))
 
@@ -87,6 +88,12 @@ class Pictures(AbstractEnding):
     def keep(self, name: str, picture: Image.Image) -> None:
         """Write one picture, whole."""
         files.write_with(self.run_dir / f"{name}.png", picture.save)
+
+
+def numbers(data: Data) -> tuple[str, ...]:
+    """The names of the classes where they are numbers, which may be others than the labels: "10" comes before "2"; else none."""
+    names = tuple(map(str, getattr(data, "class_names", ())))
+    return names if all(name.removeprefix("-").isdecimal() for name in names) else ()
 
 
 def held_out(data: Data, *, told: bool = False) -> tuple[Data, str]:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 @torch.no_grad()
-def class_grid(game: Conditional, classes: Sequence[int], *, rows: int = 10, seed: int = 0) -> Image.Image:
+def class_grid(
+    game: Conditional, classes: Sequence[int], *, rows: int = 10, seed: int = 0, names: Sequence[str] = ()
+) -> Image.Image:
     """One class a column, one latent code a row: along a row only the class changes.
 
     Args:
@@ -28,9 +30,10 @@ def class_grid(game: Conditional, classes: Sequence[int], *, rows: int = 10, see
         classes: of the columns, from left to right, >= 1.
         rows: latent codes, >= 1.
         seed: of the codes.
+        names: of all classes; by default their numbers.
 
     Returns:
-        A picture of mode "RGBA" with clear gutters, the numbers of the classes above.
+        A picture of mode "RGBA" with clear gutters, the names of the classes above.
 
     Raises:
         InputError: nothing to draw, or the samples are not images.
@@ -41,7 +44,7 @@ def class_grid(game: Conditional, classes: Sequence[int], *, rows: int = 10, see
     def column(c: int) -> Tensor:
         return game.sample_class(torch.full((rows,), c), generator=_generator("class grid", seed))
 
-    return table([column(c) for c in classes], heads=[str(c) for c in classes], title="class")
+    return table([column(c) for c in classes], heads=[names[c] if names else str(c) for c in classes], title="class")
 
 
 @torch.no_grad()

@@ -99,13 +99,19 @@ def manifold(game: HasLatents, n: int = 20, dims: tuple[int, int] = (0, 1), *, l
     return grids.grid(_decode(game, z), columns=n, pad=0)
 
 
-def manifolds(game: HasLatents, classes: Sequence[int], n: int = 6, dims: tuple[int, int] = (0, 1)) -> Image.Image:
-    """The `manifold` of each class below its number, five a row; raises InputError as there, or without classes."""
+def manifolds(
+    game: HasLatents, classes: Sequence[int], n: int = 6, dims: tuple[int, int] = (0, 1), names: Sequence[str] = ()
+) -> Image.Image:
+    """The `manifold` of each class below its number, or its name of `names`, five a row.
+
+    Raises:
+        InputError: as there, or without classes.
+    """
     if not classes:
         raise InputError("`classes` is empty: name at least one")
     planes = [manifold(game, n, dims, label=label) for label in classes]
     rows = [
-        beside(planes[start : start + 5], [f"class {label}" for label in classes[start : start + 5]])
+        beside(planes[start : start + 5], [f"class {names[label] if names else label}" for label in classes[start : start + 5]])
         for start in range(0, len(planes), 5)
     ]
     return stacked(rows)

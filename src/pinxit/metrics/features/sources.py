@@ -102,18 +102,19 @@ class DataSource:
         data: the data set, in the order of its indices.
         indices: (n,) int64, which images; all by default.
         note: what the line about it says besides.
+        spec: of the data that they are held against, by default their own: where that is of bits, they are made bits.
 
     Raises:
         InputError: indices that are not there.
     """
 
-    def __init__(self, data: Data, indices: Tensor | None = None, note: str = "") -> None:
+    def __init__(self, data: Data, indices: Tensor | None = None, note: str = "", spec: Spec | None = None) -> None:
         if indices is not None and (indices.ndim != 1 or indices.dtype != torch.int64):
             raise InputError(f"`indices` are {tuple(indices.shape)} {indices.dtype}: they must be (n,) int64")
         if indices is not None and len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < len(data):
             got = f"{int(indices.min())} to {int(indices.max())}"
             raise InputError(f"`indices` run from {got}: {data.name} has {len(data)} images, 0 to {len(data) - 1}")
-        self.data, self.spec = data, data.spec
+        self.data, self.note, self.spec = data, note, spec or data.spec
         self.indices = torch.arange(len(data)) if indices is None else indices
         count = f"{len(self.indices):,} of {len(data):,} images" if indices is not None else f"all {len(data):,} images"
         self.about = f"{data.name}, {count}{note}"
@@ -124,8 +125,9 @@ class DataSource:
 
     def units(self, start: int = 0) -> Iterator[Tensor]:
         """The images, UNIT at a time."""
-        for unit, batch in enumerate(self.data.batches(iter(self.indices.split(UNIT)[start:])), start):
-            yield as_bits(batch.images, self.spec, "data", unit)
+        parts = self.indices.split(UNIT)[start:]
+        for unit, batch in enumerate(self.data.batches(iter(parts)), start):
+            yield as_bits(batch.images, self.spec, unit, *self._drawn(parts[unit - start]))
 
     def key(self) -> str:
         """A hash of pixels and labels."""
@@ -135,9 +137,14 @@ class DataSource:
         """The class of each image, where the data has classes."""
         return self._content[1]
 
+    def _drawn(self, indices: Tensor) -> tuple[int | str, ...]:
+        """What decides the bits: which images of which set they are. One number for two sets would make them alike."""
+        return ("data", self.data.fingerprint, *indices.tolist()) if self.spec.binarised else ()
+
     @cached_property
     def _content(self) -> tuple[str, Tensor | None]:
         parts = ("data", len(self), self.spec.shape, *([self.spec.binarised] if self.spec.binarised else []))
+        parts += self._drawn(self.indices)
         digest = hashlib.blake2b(repr(parts).encode(), digest_size=16)
         labels: list[Tensor] = []
         for batch in self.data.batches(iter(self.indices.split(UNIT))):
@@ -243,7 +250,7 @@ def folder(
 
     Args:
         source: anything that `pinxit.data.load` takes; files are decoded on the way, not packed.
-        spec: of the data that they are compared with; None takes them as they are.
+        spec: of the data that they are compared with, of whose bits they are made bits; None takes them as they are.
         convert: make them of that size and those channels, by Lanczos and the luma of ITU-R 601, and say so; else refuse others.
         skip_bad: leave out files that can't be decoded, and say how many; else refuse them.
         split: "train" or "test", where the folder has both.
@@ -264,13 +271,14 @@ def folder(
             raise (InputError(f"{said}; make them alike, or let them be made so (--convert)") if several else error) from None
         data = None  # of several sizes, or bad in a way that the second attempt tells
     if data is not None and data.spec.shape == spec.shape:
-        return DataSource(data)
+        return DataSource(data, spec=spec)
     if not convert:
         got, want = shown(data.spec.shape), shown(spec.shape)  # type: ignore[union-attr]
         raise InputError(f"images in {source} are {got}, the data's {want}: make them alike, or let them be made so (--convert)")
     before = "several sizes" if data is None else shown(data.spec.shape)
     data = load(size=(spec.height, spec.width), channels=spec.channels)
-    return DataSource(data, note=f", made {shown(spec.shape)} of {before} (Lanczos, centre crop; luma of ITU-R 601)")
+    note = f", made {shown(spec.shape)} of {before} (Lanczos, centre crop; luma of ITU-R 601)"
+    return DataSource(data, note=note, spec=spec)
 
 
 def shown(shape: tuple[int, ...]) -> str:
