@@ -17,6 +17,14 @@ def test_the_best_beyond_noise_is_named_with_the_next_one():
     assert lines[0] == "distance: a is best beyond noise (1.00 ± 0.10; next b, 2.00 ± 0.10)."
 
 
+def test_who_has_no_finite_value_is_named():
+    lines = said(evaluation("a", 1.0), evaluation("b", float("nan")), evaluation("c", 3.0))
+    assert lines[:2] == [
+        "distance: a is best beyond noise (1.00 ± 0.10; next c, 3.00 ± 0.10).",
+        "distance: b left out, for lack of a finite value.",
+    ]
+
+
 def test_where_more_is_better_the_order_is_the_other_way_round():
     lines = said(evaluation("a", 1.0, better="higher"), evaluation("b", 2.0, better="higher"))
     assert lines[0].startswith("distance: b is best")

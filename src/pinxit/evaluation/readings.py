@@ -86,7 +86,7 @@ def _of_part(same: Sequence[Evaluation]) -> list[str]:
     if len(groups) == 1 and len(same) > 1:
         sentences = [s for metric in names for s in _of_seeds(metric, groups[0])]
     else:
-        sentences = [s for metric in names for s in _of_metric(metric, groups)]
+        sentences = [s for metric in names for s in (*_of_metric(metric, groups), *_absent(metric, groups))]
     if len(groups) > 1 and any(len(group.members) == 1 for group in groups):
         sentences.append(
             "Where a recipe was trained from one seed, its error holds the noise of the samples, not that of training."
@@ -135,6 +135,12 @@ def _of_metric(metric: str, groups: Sequence[Group]) -> list[str]:
     if len(near) == len(rest):
         return [f"{metric}: {_listed([best, *near])} are not told apart ({_said(top)} to {_said(rest[-1][1])})."]
     return [f"{metric}: {_listed([best, *near])} are not told apart and better than the rest ({best}: {_said(top)})."]
+
+
+def _absent(metric: str, groups: Sequence[Group]) -> list[str]:
+    """Who was measured without a finite result, and so has no place among the rest."""
+    names = [group.name for group in groups if group.value(metric) is None and any(m.score(metric) for m in group.members)]
+    return [f"{metric}: {_listed(names)} left out, for lack of a finite value."] if names else []
 
 
 def _protocol(evaluation: Evaluation, metric: str) -> str:
