@@ -151,16 +151,29 @@ def dying_at(point: str, count: int):
 
 
 def at_random(toy: str, folder: Path, kills: int, length: float) -> dict:
-    """SIGKILL at random moments of a run of `length` seconds, `kills` times or until one ends, then to the end."""
+    """SIGKILL at random moments of a run, `kills` times or until one ends, then to the end.
+
+    Each child lives for up to two more checkpoints and then a moment of up to a tenth of a run of `length` seconds: on a machine
+    whose pace changes a time alone would meet runs that have ended, or not begun.
+    """
     dice, killed, places = random.Random(toy), 0, set()
+
+    def last() -> str:
+        return max((path.name for path in (folder / "checkpoints").glob("step-*")), default="")
+
     while True:
+        ahead, seen = dice.randint(0, 2), last()
         child = start(toy, folder)
         if killed < kills:
-            time.sleep(dice.uniform(0.1, 0.5) * length)
+            while ahead and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                if (now := last()) != seen:
+                    ahead, seen = ahead - 1, now
+                time.sleep(1e-3)
+            time.sleep(dice.uniform(0, 0.1) * length)
             os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
         killed += os.WIFSIGNALED(status)
-        places.add(max((path.name for path in (folder / "checkpoints").glob("step-*")), default="none"))
+        places.add(last())
         if not os.WIFSIGNALED(status):
             return {"killed": killed, "places": len(places), "exit": os.waitstatus_to_exitcode(status)}
 
