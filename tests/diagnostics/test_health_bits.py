@@ -88,6 +88,14 @@ def test_means_that_lack_a_class_are_told_which(against: Reference) -> None:
     assert (found.state, found.dropped) == ("drifting", ("c",))
 
 
+def test_a_sampler_that_repeats_itself_has_collapsed(against: Reference) -> None:
+    few = drawn(levels(50, 25)[0], against, 25)
+    found = examine(few.repeat(10, 1, 1, 1), against)
+    assert states(found)["nearest other"] == "collapsed"
+    one = examine(levels(1, 26)[0].expand(500, -1, -1, -1), against)
+    assert one.state == "collapsed", "its draws differ and are of one class"
+
+
 @pytest.mark.parametrize("share", [1.0, 0.1])
 def test_copies_of_bits_that_the_data_holds_are_found(share: float) -> None:
     for how in ("fixed", "threshold"):

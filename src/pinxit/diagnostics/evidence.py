@@ -170,6 +170,9 @@ def variety(features: Tensor, to_bank: Tensor, against: Reference) -> list[Evide
     under the parts of the data's value in `SHRUNK`, far below what real batches reach (0.9). The distance to the data
     is put on the scale on which 0 is a held-out real sample and 1 a pair of unrelated real ones: above 1/2 (and above the 99
     real batches) the samples are nearer to nothing than to the data, and drift.
+
+    Of bits that are drawn of means the draws vary too, as they do in the data: a model that repeats a hundred means is then a
+    mixture of as many laws of bits, and only the modes can speak against it. One that repeats bits is found as any other.
     """
     mine, rows = batch_statistics(features[: against.size], to_bank[: against.size]), []
     for name, (drift, collapse) in SHRUNK.items():
