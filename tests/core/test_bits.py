@@ -84,6 +84,24 @@ def test_the_rule_makes_such_bits_of_grey_levels(how, rule):
     assert rule == "none" or rule in bits.RULES
 
 
+@pytest.mark.parametrize("spec", [Spec(1, 4, 4), Spec(2, 1, 1, levels=0)], ids=["grey", "points"])
+def test_what_is_not_compared_with_bits_stays_itself(spec):
+    x = torch.linspace(-3, 3, 32, dtype=torch.float64).view(-1, *spec.shape)
+    assert bits.as_bits(x, spec, "a") is x
+
+
+@pytest.mark.parametrize("how", ["dynamic", "fixed", "threshold"])
+def test_the_position_decides_the_bits(how):
+    """And nothing else: neither what was drawn before, nor the default generator, which is left alone."""
+    spec, state = Spec(1, 4, 4, levels=2, binarised=how), torch.get_rng_state()
+    first, other, again = (bits.as_bits(X, spec, "images", number) for number in (0, 1, 0))
+    assert set(first.unique().tolist()) == {-1.0, 1.0}
+    assert torch.equal(first, again)
+    assert torch.equal(first, other) is (how == "threshold")
+    assert torch.equal(bits.as_bits(first, spec, "images", 1), first), "bits stay what they are"
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 X = torch.linspace(-0.9, 0.9, 64).view(4, 1, 4, 4)
 
 

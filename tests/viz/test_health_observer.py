@@ -22,6 +22,7 @@ from toys._nets import Tiny
 from viz.vizkit import AutoEncoder, Generator, Pixels, Split
 
 STATS = {"discriminator/loss": 1.25}
+BITS = Spec(1, 6, 6, levels=2, binarised="dynamic")
 
 
 def look(run_dir: Path, game: Generator, data: Pixels, steps: tuple[int, ...] = (0, 10, 20), seed: int = 0) -> Health:
@@ -55,6 +56,12 @@ def test_a_look_says_state_evidence_and_place(tmp_path: Path) -> None:
     assert {"name", "value", "data", "state", "text"} == set(about["evidence"][0])
 
 
+@pytest.mark.parametrize(("spec", "said"), [(Spec(1, 6, 6), False), (BITS, True)], ids=["grey", "bits"])
+def test_the_protocol_says_what_was_compared_as_bits(tmp_path: Path, spec: Spec, said: bool) -> None:
+    look(tmp_path, Generator(spec), Split(spec))
+    assert json.loads((tmp_path / "health.json").read_text())["protocol"].endswith("; all compared as bits") is said
+
+
 def test_the_numbers_join_the_metrics_at_the_end(tmp_path: Path) -> None:
     look(tmp_path, Generator(), Split())
     rows = records.read(tmp_path / "metrics.jsonl")
@@ -82,8 +89,8 @@ def test_a_look_between_two_intervals_joins_the_later_one(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     "data",
-    [Split(), Pixels(), Split(Spec(2, 1, 1, levels=0)), Split(Spec(3, 5, 9))],
-    ids=["with a test split", "without", "points", "colour"],
+    [Split(), Pixels(), Split(Spec(2, 1, 1, levels=0)), Split(Spec(3, 5, 9)), Split(BITS)],
+    ids=["with a test split", "without", "points", "colour", "bits"],
 )
 def test_every_kind_of_data_and_no_generator_is_changed(tmp_path: Path, data: Pixels) -> None:
     game = AutoEncoder(data.spec, latent=2).eval()
@@ -171,8 +178,8 @@ class Killer:
         """Nothing."""
 
 
-def trainer(run_dir: Path, kill: int = 0, watched: bool = True) -> Trainer:
-    data = Tiny(Spec(1, 6, 6))
+def trainer(run_dir: Path, kill: int = 0, watched: bool = True, spec: Spec = Spec(1, 6, 6)) -> Trainer:
+    data = Tiny(spec)
     observers = [Health(run_dir, data, 3, 0)] * watched + [Killer(kill)] * bool(kill)
     settings = Settings(log_every=2, save_every=5)
     return Trainer(
@@ -180,24 +187,26 @@ def trainer(run_dir: Path, kill: int = 0, watched: bool = True) -> Trainer:
     )
 
 
+@pytest.mark.parametrize("spec", [Spec(1, 6, 6), BITS], ids=["grey", "bits"])
 @pytest.mark.parametrize("kills", [(4,), (6, 9, 12), (3, 3), (14,)])
-def test_a_killed_run_has_the_same_health_as_an_uninterrupted_one(tmp_path: Path, kills: tuple[int, ...]) -> None:
-    trainer(tmp_path / "whole").fit()
+def test_a_killed_run_has_the_same_health_as_an_uninterrupted_one(tmp_path: Path, kills: tuple[int, ...], spec: Spec) -> None:
+    trainer(tmp_path / "whole", spec=spec).fit()
     for kill in kills:
         with pytest.raises(Stop):
-            trainer(tmp_path / "killed", kill).fit()
-    trainer(tmp_path / "killed").fit()
+            trainer(tmp_path / "killed", kill, spec=spec).fit()
+    trainer(tmp_path / "killed", spec=spec).fit()
     whole, killed = files(tmp_path / "whole"), files(tmp_path / "killed")
     assert {"health.jsonl", "health.json", "metrics.jsonl"} <= set(whole)
     for name in ("health.jsonl", "health.json", "metrics.jsonl"):
         assert whole[name] == killed[name], name
     assert [row["step"] for row in records.read(tmp_path / "whole" / "health.jsonl")] == [3, 6, 9, 12, 14]
-    trainer(tmp_path / "whole").fit()
+    trainer(tmp_path / "whole", spec=spec).fit()
     assert files(tmp_path / "whole") == whole, "a finished run reported again"
 
 
-def test_watching_does_not_change_the_run(tmp_path: Path) -> None:
-    watched, alone = trainer(tmp_path / "a").fit(), trainer(tmp_path / "b", watched=False).fit()
+@pytest.mark.parametrize("spec", [Spec(1, 6, 6), BITS], ids=["grey", "bits"])
+def test_watching_does_not_change_the_run(tmp_path: Path, spec: Spec) -> None:
+    watched, alone = trainer(tmp_path / "a", spec=spec).fit(), trainer(tmp_path / "b", watched=False, spec=spec).fit()
     for name, value in watched.state_dict().items():
         assert torch.equal(value, alone.state_dict()[name])
     plain = [

@@ -15,6 +15,7 @@ from torch import Tensor
 from pinxit.core.errors import InputError, near
 from pinxit.core.game import AbstractGame
 from pinxit.core.protocols import Targets
+from pinxit.core.rng import seed_of
 from pinxit.core.spec import Spec
 
 WAYS = ("dynamic", "threshold", "none")
@@ -58,6 +59,25 @@ def drawing(spec: Spec, otherwise: str = "none") -> str:
 def rule(spec: Spec) -> str:
     """The `how` of `binarised` that makes of grey levels such bits as those of `spec`; none where `spec` has no bits."""
     return "dynamic" if spec.binarised == "fixed" else spec.binarised or "none"
+
+
+def as_bits(x: Tensor, spec: Spec, *position: int | str) -> Tensor:
+    """Images as bits by the `rule` of `spec`, where its data is made of bits; `x` otherwise. Bits stay what they are.
+
+    Real and generated images go the same way: neither a grey level nor a model's mean of bits is a sample of them.
+
+    Args:
+        x: images of any shape, without NaN.
+        spec: of the data that they are compared with.
+        position: which images they are; decides what is drawn, and nothing else does. Other images need another one.
+
+    Returns:
+        Of bits: float32 on the CPU, -1 and 1.
+    """
+    if not spec.binarised:
+        return x
+    generator = torch.Generator().manual_seed(seed_of("bits", *position))
+    return binarised(x.float().cpu().clamp(-1, 1), rule(spec), generator)
 
 
 def shown_to(model: object, x: Tensor, generator: torch.Generator | None = None) -> Tensor:

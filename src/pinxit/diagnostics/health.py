@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from pinxit.core.bits import as_bits
 from pinxit.diagnostics.divisions import CHUNK, NEIGHBOURS, Mixture
 from pinxit.diagnostics.evidence import Evidence, copied, covered, judged, of_mixture, pushed, variety
 from pinxit.diagnostics.probes import Opponent, Reference
@@ -67,14 +68,19 @@ def examine(
     *,
     judge: Opponent | None = None,
     history: Sequence[Mapping[str, float]] = (),
+    seed: int = 0,
 ) -> Health:
     """The health of a sampler from its samples.
+
+    Against data of bits they are compared as bits, by the data's rule: means of bits and grey levels are no samples of them.
+    A discriminator alone is shown them as they are, as in training.
 
     Args:
         x: samples (n, c, h, w), n about `against.size`.
         against: the data.
         judge: the discriminator, where there is one.
         history: the lines of metrics.jsonl so far, of which `<player>/gradient` are the norms of the players' gradients.
+        seed: of the samples' bits.
     """
     found: list[Evidence] = []
     dropped: list[str] = []
@@ -82,10 +88,13 @@ def examine(
     if bool(bad.any()):
         share = float(bad.double().mean())
         found.append(Evidence("not finite", share, 0.0, "collapsed", f"{share:.0%} of the samples are not finite"))
-    features = against.features(x)
+    seen = x
+    if against.data.spec.binarised:  # what is no number has no bits: it counts above
+        seen = as_bits(torch.nan_to_num(x), against.data.spec, "health", "samples", seed)
+    features = against.features(seen)
     distances, indices = nearest(features, against.bank, min(NEIGHBOURS, len(against.bank)))
     for modes in against.modes:
-        rows, names = covered(modes, modes.assign(x, features, indices))
+        rows, names = covered(modes, modes.assign(seen, features, indices))
         found += rows
         dropped += names if modes.what != "cells" else []
     if isinstance(against.data, Mixture):
@@ -111,10 +120,11 @@ def examine_sampler(
     judge: Opponent | None = None,
     history: Sequence[Mapping[str, float]] = (),
 ) -> Health:
-    """`examine` of `n` samples drawn with `generator`, a few hundred at a time."""
+    """`examine` of `n` samples drawn with `generator`, a few hundred at a time; its seed is that of their bits."""
     with torch.no_grad():
         parts = [sampler.sample(min(CHUNK // 4, n - start), generator=generator) for start in range(0, n, CHUNK // 4)]
-        return examine(torch.cat(parts).float(), against, judge=judge, history=history)
+        x, seed = torch.cat(parts).float(), generator.initial_seed()
+        return examine(x, against, judge=judge, history=history, seed=seed)
 
 
 def verdict(evidence: Iterable[Evidence], dropped: Iterable[str] = ()) -> Health:

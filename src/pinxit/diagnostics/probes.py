@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from pinxit.core.bits import as_bits
 from pinxit.core.errors import InputError
 from pinxit.core.protocols import Data, Splits
 from pinxit.core.rng import seed_of
@@ -65,7 +66,7 @@ class Reference:
         to_bank: distances of `held_out` to its two nearest in `bank`, (n, 2).
         apart: whether `held_out` was kept from training.
         whole: the share of the training samples that are in `bank`.
-        images: training and held-out samples to show to a discriminator.
+        images: training and held-out samples to show to a discriminator, as it saw them in training.
         modes: how samples are divided.
         size: of the batches that were compared.
         null: by statistic its value in every real batch, (RESAMPLES,).
@@ -89,14 +90,15 @@ def reference(data: Data, *, size: int = 1000, bank: int = 10_000, held: int = 4
     """Fit the features, the modes and the spread of real batches.
 
     Where the data has no test split, real samples of the training set are compared, each without itself: under the null
-    hypothesis both are exchangeable with fresh samples.
+    hypothesis both are exchangeable with fresh samples. Data that stands for bits is compared as bits, of which training and
+    held-out samples have independent draws.
 
     Args:
         data: what the sampler was trained on.
         size: of a batch; at most half of the real samples held out, so that batches differ.
         bank: most training samples to hold.
         held: most real samples to hold besides.
-        seed: decides which ones.
+        seed: decides which ones, and what bits are drawn.
 
     Raises:
         InputError: the data has fewer than 16 samples.
@@ -105,13 +107,14 @@ def reference(data: Data, *, size: int = 1000, bank: int = 10_000, held: int = 4
         raise InputError(f"{data.name} has {len(data)} samples: health needs at least {LEAST} to know what real batches are like")
     generator = torch.Generator().manual_seed(seed_of("health", "reference", seed))
     rows = torch.randperm(len(data), generator=generator)[:bank]
-    features = Features.of(images_of(data, rows[:FITTED]), continuous=data.spec.continuous)
-    known, labels = _featured(data, rows, features)
+    fitted = as_bits(images_of(data, rows[:FITTED]), data.spec, "health", "axes", seed)
+    features = Features.of(fitted, continuous=data.spec.continuous)
+    known, labels = _featured(data, rows, features, "training", seed)
     test = data.test() if isinstance(data, Splits) else None
     apart = test is not None and len(test) >= LEAST
     if test is not None and apart:
         others = torch.randperm(len(test), generator=generator)[:held]
-        source, itself, real = test, None, _featured(test, others, features)[0]
+        source, itself, real = test, None, _featured(test, others, features, "held out", seed)[0]
     else:
         source, others, itself = data, rows[:held], torch.arange(len(rows[:held]))
         real = known[:held]
@@ -194,12 +197,12 @@ def _batches(n: int, size: int, generator: torch.Generator) -> list[Tensor]:
     return [torch.randperm(n, generator=generator)[:size] for _ in range(RESAMPLES)]
 
 
-def _featured(data: Data, rows: Tensor, features: Features) -> tuple[Tensor, Tensor | None]:
-    """Features and labels of the samples at `rows`, a part at a time."""
+def _featured(data: Data, rows: Tensor, features: Features, which: str, seed: int) -> tuple[Tensor, Tensor | None]:
+    """Features and labels of the samples at `rows`, a part at a time; their bits are a function of `which`, seed and rows."""
     parts, labels = [], []
     for part in rows.split(CHUNK):
         batch = data.batch(part)
-        parts.append(features(batch.images))
+        parts.append(features(as_bits(batch.images, data.spec, "health", which, seed, *part.tolist())))
         labels.append(batch.labels)
     return torch.cat(parts), None if labels[0] is None else torch.cat([part for part in labels if part is not None])
 

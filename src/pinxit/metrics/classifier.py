@@ -26,6 +26,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from pinxit.core import files
+from pinxit.core.bits import as_bits
 from pinxit.core.errors import InputError, RunError
 from pinxit.core.labels import labelled
 from pinxit.core.protocols import Conditional, Data, Splits
@@ -34,7 +35,7 @@ from pinxit.core.spec import Spec
 from pinxit.data import catalogue
 from pinxit.data.binarised import drawn_once
 from pinxit.data.store import Store
-from pinxit.metrics.features.sources import DataSource, as_bits
+from pinxit.metrics.features.sources import DataSource
 from pinxit.metrics.lenet import CHEAP, FULL, LeNet, Protocol, judge_protocol
 
 __all__ = [

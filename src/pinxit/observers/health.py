@@ -92,6 +92,7 @@ class Health:
             f"{against.size:,} samples of the {published(self.run_dir)} weights, seed {self.seed}; "
             f"{len(against.held_out):,} real samples {'kept from' if against.apart else 'of'} training; "
             f"copies sought among {len(against.bank):,} training samples ({against.whole:.0%} of them)"
+            f"{'; all compared as bits' if self.data.spec.binarised else ''}"
         )
         rows = [{**asdict(row), "value": _plain(row.value), "data": _plain(row.data)} for row in found.evidence]
         about = {"state": found.state, "line": found.line, "dropped": list(found.dropped), "protocol": protocol, "evidence": rows}

@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from pinxit.core import bits
+from pinxit.core.bits import as_bits
 from pinxit.core.errors import InputError
 from pinxit.core.game import AbstractGame
 from pinxit.core.protocols import Data, Samples
@@ -153,17 +153,6 @@ class DataSource:
                 labels.append(batch.labels.cpu())
                 digest.update(labels[-1].contiguous().numpy().data)
         return digest.hexdigest(), torch.cat(labels) if labels else None
-
-
-def as_bits(x: Tensor, spec: Spec, *position: int | str) -> Tensor:
-    """Images as bits, drawn with their grey levels' probabilities, where data of `spec` is made of bits; bits stay what they are.
-
-    Real and generated images go the same way: neither a grey level nor a model's mean of bits is a sample of them.
-    """
-    if not spec.binarised:
-        return x
-    generator = torch.Generator().manual_seed(seed_of("bits", *position))
-    return bits.binarised(x.float().cpu().clamp(-1, 1), bits.rule(spec), generator)
 
 
 class SampleSource:
