@@ -122,13 +122,16 @@ def test_classes_that_are_named_by_numbers_are_asked_for_by_these(pinxit, refuse
 
 def test_names_that_are_not_at_hand_or_not_those_of_the_run(pinxit, refused, numbered, monkeypatch):
     run, data = numbered / "eleven-run", numbered / "eleven"
+    said = "note: `--class` is taken for places in the sorted order of the classes' names"
     moved = data.rename(numbered / "elsewhere")
     try:
         answer = pinxit("sample", run, "--class", "2", "-n", "1", "--out", "x.npz")
-        assert answer.out.startswith("note: `--class` is taken for places in the order of the names")
+        assert answer.out.startswith(said)
         assert np.load("x.npz")["y"].tolist() == [2]
     finally:
         moved.rename(data)
+    from_pretrained(run).save_pretrained(numbered / "saved")
+    assert pinxit("sample", numbered / "saved", "--class", "2", "-n", "1", "--out", "x.npz").out.startswith(said)
     extra = data / "another" / "0.png"
     extra.parent.mkdir()
     extra.write_bytes((data / "0" / "0.png").read_bytes())

@@ -275,17 +275,19 @@ def _class_names(folder: Path, words: Sequence[str]) -> list[str]:
     """The names of a run's classes; none where every word is a number, and so is no name, or its own place's alone."""
     from pinxit import data
 
-    if all(map(_is_number, words)):
-        # Folders alone may be named by numbers that are not their places: "10" comes before "2".
-        source = (shelf.description(folder).get("source") or {}).get("data") or data.DEFAULT
-        if not words or source in data.names() or Path(source).suffix.lower() in (".npy", ".npz"):
-            return []
+    if not words:
+        return []
+    numbers = all(map(_is_number, words))
     try:
+        source = shelf.source_of(folder)
+        # Folders alone may be named by numbers that are not their places: "10" comes before "2".
+        if numbers and (source in data.names() or Path(source).suffix.lower() in (".npy", ".npz")):
+            return []
         return list(shelf.class_names(folder))
-    except InputError as error:
-        if not all(map(_is_number, words)):
+    except InputError:
+        if not numbers:
             raise
-        console.say(f"note: `--class` is taken for places in the order of the names, which are not at hand: {error}")
+        console.say("note: `--class` is taken for places in the sorted order of the classes' names, which are not at hand")
         return []
 
 
