@@ -130,6 +130,11 @@ class Bench:
 
     def of_run(self, folder: Path) -> Judge:
         """The judge of a run; where its data are not at hand, that of the runs before it."""
+        judge = self._of_run(folder)
+        shelf.note_classes(folder, judge.data)
+        return judge
+
+    def _of_run(self, folder: Path) -> Judge:
         about = shelf.description(folder)
         key = "" if self.chosen.data is not None else json.dumps([_content(about), about.get("source")], sort_keys=True)
         if key in self._judges:

@@ -129,11 +129,13 @@ class Stage:
 class AbstractGame(nn.Module, ABC):
     """A system at work: its networks as sub-modules, its players and stages as declarations.
 
-    `shared` names the parameters that two players may both move, `share` is what the objectives ask of one process's images.
+    `shared` names the parameters that two players may both move, `share` is what the objectives ask of one process's images,
+    `class_names` are those of the data that it was trained on, in the order of the labels; () where nothing says them.
     """
 
     shared: frozenset[str] = frozenset()
     share: Share = Share()
+    class_names: tuple[str, ...] = ()
 
     def __init__(self, config: Any, spec: Spec) -> None:
         super().__init__()
