@@ -8,7 +8,7 @@ A critic f estimates the Wasserstein distance by its dual, up to the Lipschitz c
     critic      L_D = E f(G(z)) - E f(x);   after each step  w <- clip(w, -c, c)          (algorithm 1)
     generator   L_G = -E f(G(z))
 
-The critic moves `n_critic` times to the generator's once, and both by RMSprop: momentum made training unstable (section 4.3).
+The critic moves `n_critic` times to the generator's once, and both by RMSprop: momentum made training unstable (section 4.2).
 The stat `wasserstein` is E f(x) - E f(G(z)), an estimate of K W1 with an unknown K that depends on c and the network.
 
 Deviations: the authors' program clips before a step instead of after it and gives the critic 100 steps a round in the first 25
