@@ -64,7 +64,7 @@ class Config(GANConfig):
     betas: tuple[float, float] = (0.5, 0.999)
     """Adam's decay of the moments."""
     batch_size: int = Field(64, ge=2)
-    """Images a round; the pulling-away term compares them in pairs."""
+    """Images per round; the pulling-away term compares them in pairs."""
     rounds: int = Field(50_000, ge=1)
     """Updates of each player."""
 

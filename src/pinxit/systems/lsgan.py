@@ -6,7 +6,8 @@ The game of `gan` with squared distances from targets instead of cross-entropies
 
 A sample far on the right side of the boundary is still pulled to it, so the generator's gradient d - c does not vanish. With
 b - c = 1 and b - a = 2 the game minimises a Pearson chi-square divergence (section 3.2.2), as for (a, b, c) = (-1, 1, 0); the
-default (0, 1, 1), the 0-1 coding of equation 9 (section 3.2.3), is not of these. Two options came later: `pack` (PacGAN, Lin et al. 2018) and `r1` (Mescheder et al. 2018).
+default (0, 1, 1), the 0-1 coding of equation 9 (section 3.2.3), is not of these. Two options came later: `pack` (PacGAN, Lin et
+al. 2018) and `r1` (Mescheder et al. 2018).
 
 Deviations: the paper's networks for 112 pixels are those of DCGAN here (their batch norm, LeakyReLU and sizes); the losses
 are means over the batch, where the authors' program has sums.
@@ -51,7 +52,7 @@ class Config(GANConfig):
     betas: tuple[float, float] = (0.5, 0.999)
     """Adam's decay of the moments (section 4.1)."""
     batch_size: int = Field(64, ge=1)
-    """Images a round (the authors' program)."""
+    """Images per round (the authors' program)."""
     rounds: int = Field(240_000, ge=1)
     """Updates of each player (5 epochs of LSUN's three million bedrooms)."""
 

@@ -40,13 +40,13 @@ class Config(GANConfig):
     clip: float = Field(0.01, gt=0)
     """c, the bound of every weight of the critic (algorithm 1)."""
     n_critic: int = Field(5, ge=1)
-    """Critic updates a generator update (algorithm 1)."""
+    """Critic updates per generator update (algorithm 1)."""
     normalisation: Normalisation = "batch"
     """Of the critic's hidden layers (the authors' program)."""
     lr: float = Field(5e-5, gt=0)
     """RMSprop's learning rate (algorithm 1)."""
     batch_size: int = Field(64, ge=1)
-    """Images a critic update (algorithm 1)."""
+    """Images per critic update (algorithm 1)."""
     rounds: int = Field(200_000, ge=1)
     """Generator updates."""
 
