@@ -63,7 +63,7 @@ class Sample(Config):
     """Number of samples."""
     classes: Annotated[tuple[str, ...], tyro.conf.arg(aliases=("--class",), metavar="CLASS")] = ()
     """Draw these classes alone, by number or name, `n` samples shared among them in their order: --class 8, --class dress bag.
-    Of classes that are named by numbers, by these."""
+    Where the names are numbers themselves, a number is taken for a name."""
     seed: Seed = 0
     """Another seed, other samples."""
     out: Path | None = None
@@ -117,7 +117,7 @@ class Complete(Config):
     known: Literal["top", "left", "random"] = "top"
     """What stays uncovered: the top, the left, or pixels at random."""
     share: float = Field(0.5, gt=0, lt=1)
-    """How much of it."""
+    """The share of the image that stays uncovered."""
     n: Annotated[int, tyro.conf.arg(aliases=("-n",))] = Field(8, ge=1)
     """Number of images."""
     draws: int = Field(4, ge=1)
@@ -180,9 +180,9 @@ class Theory(Config):
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
     """A figure's name; `list` to see them, `all` to make them all."""
     out: Path | None = None
-    """The picture (.png), of all the folder; None is theory-NAME.png, of all theory/."""
+    """The picture (.png), or with `all` the folder of the pictures; None is theory-NAME.png, with `all` theory/."""
     numbers: Path | None = None
-    """A .json file for the numbers, beside the command that gives them."""
+    """A .json file for the numbers, and the command that gives them."""
     seed: Seed = 0
     """Decides the samples and the weights that training starts from."""
 
