@@ -32,7 +32,8 @@ def named(name: str, seed: int = 0) -> AbstractGame:
     """The preset `tiny` of a system on small images, of a toy on points, or of the pool of the drivers."""
     system, _, network = name.partition(":")
     if system in systems.names():
-        module, changes = systems.load(system), {"conv": {"network": "conv"}, "cosine": {"decay": "cosine"}, "": {}}
+        module, known = systems.load(system), {"": {}, "conv": {"network": "conv"}, "cosine": {"decay": "cosine"}}
+        changes: dict[str, Any] = {**known, "told": {"conditional": True}}
         config = module.PRESETS["tiny"].replace(**changes.get(network, {"backbone": network, "width": 4}))
         return module.build(config, IMAGES, seed=seed)
     module = importlib.import_module(name if name == "pool" else f"toys.{name}")

@@ -28,10 +28,7 @@ Stats = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Batch:
-    """Real data: `images` (n, c, h, w) float32 and, where the data has them, `labels` (n,) int64, -1 if unknown.
-
-    Images are in [-1, 1]; continuous data (`Spec.continuous`), such as points, (n, 2, 1, 1), is as it is.
-    """
+    """Real data: `images` (n, c, h, w) float32 in [-1, 1], points as they are; `labels` (n,) int64, -1 if unknown, or None."""
 
     images: Tensor
     labels: Tensor | None = None

@@ -281,7 +281,7 @@ def _mean_weight(log_weights: Float[Tensor, "c n"]) -> Float[Tensor, " n"]:
 def _tuned(model: Observed, x: Tensor, plan: Plan, names: Sequence[tuple[Any, Any]]) -> Float[Tensor, "t n"]:
     """Step sizes of every transition and image, from a pilot run: log step rises by RATE (accepted - TARGET)."""
     chains = _Chains(model, x, plan, [("pilot", *name) for name in names])
-    step = torch.full((len(x),), plan.step, dtype=torch.float64, device=x.device)
+    step = torch.full((len(x),), plan.step, dtype=torch.float64, device=chains.x.device)
     steps = []
     for temperature in plan.temperatures()[1:-1]:
         steps.append(step)
@@ -303,7 +303,7 @@ def _run(
     b = plan.temperatures()
     forward = backward_from is None
     chains = _Chains(model, x, plan, [("forward" if forward else "backward", *name) for name in names], backward_from)
-    log_weights = torch.zeros(plan.chains, len(x), dtype=torch.float64, device=x.device)
+    log_weights = torch.zeros(plan.chains, len(x), dtype=torch.float64, device=chains.x.device)
     order = range(1, plan.distributions + 1)
     for t in order if forward else reversed(order):
         log_weights += (b[t] - b[t - 1]) * chains.log_prob.double()
@@ -320,11 +320,10 @@ class _Chains:
     def __init__(
         self, model: Observed, x: Tensor, plan: Plan, names: Sequence[tuple[Any, ...]], start: Tensor | None = None
     ) -> None:
-        self.model, self.x, self.plan = model, x, plan
-        self.streams = [torch.Generator().manual_seed(seed_of("anneal", *name)) for name in names]
         like = model.latents(1, generator=torch.Generator().manual_seed(0))
-        self.d = like.shape[1]
-        self.z = self.normal() if start is None else start.to(x).expand(plan.chains, -1, -1)
+        self.model, self.x, self.plan, self.d = model, x.to(like.device), plan, like.shape[1]
+        self.streams = [torch.Generator().manual_seed(seed_of("anneal", *name)) for name in names]
+        self.z = self.normal() if start is None else start.to(self.x).expand(plan.chains, -1, -1)
         self.log_prob, self.slope = self.evaluate(self.z)
 
     def normal(self) -> Float[Tensor, "c n d"]:

@@ -187,7 +187,8 @@ def style_features(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 4"]:
     """
     w = ((x.double() + 1) / 2).mean(1)
     _, height, width = w.shape
-    row, col = torch.meshgrid(torch.arange(height, dtype=torch.float64), torch.arange(width, dtype=torch.float64), indexing="ij")
+    rows, columns = (torch.arange(side, dtype=w.dtype, device=w.device) for side in (height, width))
+    row, col = torch.meshgrid(rows, columns, indexing="ij")
     mass = w.sum((1, 2)).clamp_min(1e-9)
 
     def mean(values: Tensor) -> Tensor:
@@ -247,7 +248,7 @@ def match_auc(score: Scorer, x: Float[Tensor, "n c h w"], y: Int[Tensor, " m"], 
         got = f"{len(x)} images, {len(y)} labels, {classes} classes"
         raise InputError(f"match AUC of {got}: give at least 2 images and classes, and labels in [0, `classes`)")
     table = torch.stack([_scores(score, x, (y + shift) % classes) for shift in range(classes)], dim=1)  # (n, k)
-    true, other = table[:, 0].contiguous(), table[:, 1:]
+    true, other = table[:, 0].contiguous(), table[:, 1:].contiguous()
     above = _below(true, other)
     under = 1 - _below(other.reshape(-1), true).view_as(other).mean(1)
     auc = above.mean().item()

@@ -70,14 +70,15 @@ def of_classes(
         raise InputError(f"no direction of {data.name}: {which if classes else 'it has no labels'}")
     chosen = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed_of("direction", seed)))[:most]
     generator = torch.Generator().manual_seed(seed_of("bits of directions", seed))
+    place = model.device if isinstance(model, AbstractGame) else torch.device("cpu")
     codes, has = [], []
     for indices in chosen.split(CHUNK):
-        batch = data.batch(indices)
+        batch = data.batch(indices).to(place)
         assert batch.labels is not None
         keep = (batch.labels == to) | ((batch.labels == since) if since is not None else batch.labels != UNKNOWN)
         x, labels = bits.shown_to(model, batch.images[keep], generator), batch.labels[keep]
         codes.append(_codes(model, x, labels if told else likeliest(model, x)).float().cpu())
-        has.append(labels == to)
+        has.append((labels == to).cpu())
     names = getattr(data, "class_names", None) or [str(c) for c in range(classes)]
     name = f"{'the rest' if since is None else names[since]} to {names[to]}"
     return between(torch.cat(codes), torch.cat(has), name=name)

@@ -109,7 +109,7 @@ def mixture_modes(
         raise InputError(f"{len(x)} samples and `sigma` {sigma}: modes are counted with at least one sample and `sigma` > 0")
     names = _names(names, k) if names else tuple(f"({', '.join(f'{v:.2f}' for v in c)})" for c in centres.tolist())
     # The matrix product form of the distance loses the digits that tell 2.99 sigma from 3.01.
-    plain, places = "donot_use_mm_for_euclid_dist", centres.double()
+    plain, places = "donot_use_mm_for_euclid_dist", centres.to(x.device).double()
     distance, mode = torch.cdist(x.double(), places, compute_mode=plain).min(1)
     mode = (torch.cdist(places, places, compute_mode=plain) < 1e-3 * sigma).int().argmax(1)[mode]
     good = distance < 3 * sigma
@@ -118,7 +118,7 @@ def mixture_modes(
         captured=int((counts > 0).sum()),
         total=k,
         high_quality=float(good.double().mean()),
-        reverse_kl=kl_to(counts, torch.full((k,), 1 / k)),
+        reverse_kl=kl_to(counts, torch.full((k,), 1 / k, device=counts.device)),
         spread=_spread(x[good].double(), mode[good], counts) / (sigma * _cut(d)),
         counts=tuple(counts.tolist()),
         dropped=tuple(name for name, count in zip(names, counts.tolist(), strict=True) if not count),
@@ -154,14 +154,14 @@ def stacked_modes(
         greatest, digit = probabilities.view(len(part), channels, -1).max(2)
         digits.append(digit)
         sure.append(greatest)
-    weights = classes ** torch.arange(channels - 1, -1, -1, device=images.device)
     confidence, total = torch.cat(sure), classes**channels
+    weights = classes ** torch.arange(channels - 1, -1, -1, device=confidence.device)
     counts = (torch.cat(digits) * weights).sum(1).bincount(minlength=total)
     names = stack_names(channels, classes)
     return StackedModes(
         captured=int((counts > 0).sum()),
         total=total,
-        kl=kl_to(counts, torch.full((total,), 1 / total)),
+        kl=kl_to(counts, torch.full((total,), 1 / total, device=counts.device)),
         floor=kl_floor(total, len(images)),
         max_softmax=float(confidence.mean()),
         confident=float((confidence > 0.9).all(1).double().mean()),

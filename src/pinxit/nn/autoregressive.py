@@ -85,7 +85,7 @@ class AbstractPixelModel(AbstractGame):
         return bits.binarised(x, self.how, generator)
 
     def told(self, labels: Tensor | None, n: int) -> Tensor | None:
-        """The labels of `n` images, or InputError where the model needs some or can't use any."""
+        """The labels of `n` images, where the model is; InputError where it needs some or can't use any."""
         if self.config.conditional != (labels is not None):
             raise InputError(
                 "a conditional model needs `labels`, one an image"
@@ -96,7 +96,7 @@ class AbstractPixelModel(AbstractGame):
             return None
         if len(labels) != n:
             raise InputError(f"{len(labels)} `labels` for {n} images: give one an image")
-        return checked(labels, self.spec.classes)
+        return checked(labels, self.spec.classes).to(self.device)
 
     @property
     def measure(self) -> str:

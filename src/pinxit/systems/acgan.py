@@ -114,12 +114,11 @@ class ACGAN(AbstractGAN):
     def latents_of(self, labels: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """The same of given classes, one a label; the z of a generator's state are the same whatever the labels."""
         z = super().latents(len(labels), generator=generator)
-        return torch.cat((z, conditioning.one_hot(labels, self.spec.classes)), dim=1)
+        return torch.cat((z, conditioning.one_hot(labels.to(self.device), self.spec.classes)), dim=1)
 
     def sample_class(self, labels: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """G(z, y), z as in `latents_of`. Raises InputError for a label without class."""
-        labels = conditioning.checked(labels, self.spec.classes).to(self.device)
-        return self.decode(self.latents_of(labels, generator=generator))
+        return self.decode(self.latents_of(conditioning.checked(labels, self.spec.classes), generator=generator))
 
     def match(self, x: Tensor, labels: Tensor) -> Tensor:
         """log C(y | x) of images with classes, (n,)."""

@@ -160,20 +160,20 @@ class CGAN(AbstractGAN):
 
     def latents(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
         """(z, c) side by side, (n, latent + classes): c one-hot, of a uniform class or of the unknown one."""
-        z = super().latents(n, generator=generator)
         if self.config.label_dropout:
-            labels = torch.full((n,), self.spec.classes, device=self.device)
-        else:
-            labels = conditioning.draw_labels(n, self.spec.classes, device=self.device, generator=generator)
+            return self.latents_of(torch.full((n,), self.spec.classes), generator=generator)
+        z = super().latents(n, generator=generator)
+        labels = conditioning.draw_labels(n, self.spec.classes, device=self.device, generator=generator)
         return torch.cat((z, conditioning.one_hot(labels, self.classes)), dim=1)
 
     def latents_of(self, labels: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """The same of given classes, one a label; the z of a generator's state are the same whatever the labels."""
-        return torch.cat((super().latents(len(labels), generator=generator), conditioning.one_hot(labels, self.classes)), dim=1)
+        classes = conditioning.one_hot(labels.to(self.device), self.classes)
+        return torch.cat((super().latents(len(labels), generator=generator), classes), dim=1)
 
     def sample_class(self, labels: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """G(z, y), z as in `latents_of`. Raises InputError for a label without class."""
-        return self.decode(self.latents_of(conditioning.checked(labels, self.spec.classes).to(self.device), generator=generator))
+        return self.decode(self.latents_of(conditioning.checked(labels, self.spec.classes), generator=generator))
 
     def match(self, x: Tensor, labels: Tensor) -> Tensor:
         """The logits (n,) of images with classes: m(x, y), or d(x, y) of the other forms."""

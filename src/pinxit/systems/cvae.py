@@ -241,7 +241,7 @@ class CVAE(AbstractGame):
 
     def sample_class(self, labels: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """The mean of p(x|z, y), z ~ p(z|y) as in `latents_of`. Raises InputError for a label without class."""
-        return self.decode(self.latents_of(conditioning.checked(labels, self.spec.classes).to(self.device), generator=generator))
+        return self.decode(self.latents_of(conditioning.checked(labels, self.spec.classes), generator=generator))
 
 
 def build(config: Config, spec: Spec, *, seed: int = 0) -> CVAE:

@@ -1,0 +1,83 @@
+"""On a GPU that is not there (`toys._elsewhere`): nothing mixes two places, and all is what it is on the CPU, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from pinxit import training
+from pinxit.core import protocols
+from pinxit.core.config import Settings
+from pinxit.core.game import AbstractGame
+from toys._elsewhere import a_gpu
+from toys._nets import Tiny
+from toys._play import IMAGES, SYSTEMS, differing, named, of_folder, shortened
+
+SETTINGS = Settings(save_every=3, log_every=2)
+
+
+def played(game: AbstractGame, data: Any, folder: Path, settings: Settings = SETTINGS) -> tuple[AbstractGame, dict[str, Any]]:
+    """The model that a run as a user starts it gives, and all that it wrote: weights, metrics, verdicts, pictures."""
+    model = training.Trainer(shortened(game, 5), data, folder, settings=settings).fit()
+    written = {path.name: path.read_bytes() for path in folder.rglob("*") if path.suffix == ".png" or path.name == "health.json"}
+    return model, of_folder(folder) | written
+
+
+def draws(model: AbstractGame) -> Iterator[Tensor]:
+    """What a model can do, with generators and labels of the CPU and images of its own place."""
+
+    def generator() -> torch.Generator:
+        return torch.Generator().manual_seed(0)
+
+    able, labels = (lambda name: isinstance(model, getattr(protocols, name))), torch.tensor([1, 0])
+    x = Tiny(IMAGES).images[:2].to(model.device)
+    given = (x, labels.to(model.device)) if able("EncodesGiven") else (x,)
+    if able("Samples"):
+        yield model.sample(2, generator=generator())
+    if able("Conditional"):
+        yield model.sample_class(labels, generator=generator())
+    if able("HasLatents"):
+        yield model.decode(model.latents(2, generator=generator()))
+    if able("HasClassLatents"):
+        yield model.decode(model.latents_of(labels, generator=generator()))
+    if able("Encodes"):
+        yield model.encode(*given)
+    if able("Reconstructs"):
+        yield model.reconstruct(*given)
+    if able("HasCodes"):
+        yield model.sample_code(labels, torch.zeros(2, model.codes()[1]), generator=generator())
+        yield model.infer(x)
+    if able("Matches"):
+        yield model.match(x, labels)
+    if able("Likelihood") and not able("Conditional"):
+        yield model.log_prob(x)
+    if able("ConditionalLikelihood"):
+        yield model.log_prob_of_class(x, labels)
+    if able("Bound"):
+        yield from model.elbo(x, generator=generator())
+    if able("ConditionalBound"):
+        yield from model.elbo_given(x, labels, generator=generator())
+    if able("Weighs"):
+        yield model.rate(*given)
+    if able("Completes"):
+        told = {"labels": labels} if able("Conditional") else {}
+        for engine in ("naive", "auto"):
+            yield model.complete(x, torch.ones(16, 16).tril() > 0, generator=generator(), engine=engine, **told)
+
+
+@pytest.mark.parametrize("name", [*SYSTEMS, "pixelcnn:told"])
+def test_a_run_and_its_model_are_what_they_are_on_the_cpu(name, tmp_path, monkeypatch):
+    model, expected = played(named(name), Tiny(IMAGES), tmp_path / "here")
+    drawn = list(draws(model))
+    with a_gpu(monkeypatch) as device:
+        model, found = played(named(name), Tiny(IMAGES), tmp_path / "there")
+        assert {p.device for p in (*model.parameters(), *model.buffers())} == {device}
+        for before, x in zip(drawn, draws(model), strict=True):
+            assert x.device == device
+            assert torch.equal(before, x.cpu())
+    assert differing(expected, found) == []
