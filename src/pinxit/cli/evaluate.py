@@ -210,8 +210,8 @@ def _of_run(folder: Path, name: str, judge: Judge, seed: int) -> Subject:
         "weights": published(folder),
         "health": _health(folder),
     }
-    subject = judging.of_model(model, name, judge.n, judge.spec, seed=seed, **known)
-    lines = [f"health at the end of its training: {known['health']}"] if known["health"] else []
+    subject = judging.of_model(model, name, judge.n, judge.spec, seed=seed, data=judge.data, **known)
+    lines = [*([f"health at the end of its training: {known['health']}"] if known["health"] else []), *subject.lines]
     if trained_on not in (None, judge.data.name):
         lines.append(f"trained on {trained_on}, judged on {judge.data.name}")
     lines += _other_bank(about, judge)
