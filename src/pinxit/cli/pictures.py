@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -254,14 +255,14 @@ def _classes(
     """Those asked for, of `count`: by their names, those of `data` or of the run's own; by number where no name is a number."""
     words = chosen.classes
     names = _class_names(chosen.folder, words) if data is None else [str(name) for name in getattr(data, "class_names", ())]
-    folded = [name.casefold() for name in names]
+    folded = list(map(_folded, names))
     numbered = not any(_is_number(name) for name in names)
     found = []
     for word in words:
         if word in names:
             found.append(names.index(word))
-        elif word.casefold() in folded:
-            found.append(folded.index(word.casefold()))
+        elif _folded(word) in folded:
+            found.append(folded.index(_folded(word)))
         elif not _is_number(word) or not numbered:
             raise InputError(f"`--class` is {word}, no class of its data: {near(word, names)}")
         elif not 0 <= int(word) < count:
@@ -289,6 +290,11 @@ def _class_names(folder: Path, words: Sequence[str]) -> list[str]:
             raise
         console.say("note: `--class` is taken for places in the sorted order of the classes' names, which are not at hand")
         return []
+
+
+def _folded(name: str) -> str:
+    """`name` in small letters, each accent one character with its letter: macOS names folders with the two apart."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _is_number(word: str) -> bool:

@@ -289,7 +289,10 @@ class Judge:
         if self.n < self.asked:
             lines.append(f"n is {self.n:,}, not {self.asked:,}: there are no more real samples kept apart")
         if not self.held_out:
-            lines.append(f"{self.data.name} has no test split: the reference was trained on")
+            name = self.data.name
+            lines.append(
+                f"{name} has no test split, half of it is the reference: who was trained on {name} has seen the reference"
+            )
         return Evaluation(subject.name, dict(subject.about), self.protocol, tuple(scores), dict(subject.cost), tuple(lines))
 
     def _scores(self, measure: Measure, seen: Seen) -> list[Score]:
