@@ -69,6 +69,25 @@ def test_images_of_other_software_are_held_against_photographs_of_a_size_that_is
     assert main(["evaluate", str(tmp_path), "--images", str(made), "--size", "16"]) == 2
 
 
+@pytest.mark.parametrize("options", [{}, {"mirror": True}, {"crop": "stretch"}], ids=str)
+def test_another_folder_of_the_name_of_a_run_s_data_is_not_taken_for_them(tmp_path, capsys, monkeypatch, options):
+    real = data.load(photographs(tmp_path / "a" / "photos"), size=16, **options)
+    photographs(tmp_path / "b" / "photos", seed=1)
+    trainer = Trainer(acgan.build(acgan.PRESETS["tiny"].replace(rounds=2), real.spec, seed=0), real, tmp_path / "run")
+    trainer.observers = []
+    trainer.fit()
+    words = ["evaluate", str(tmp_path / "run"), "--features", "pixels", "--metrics", "frechet", "--no-controls", "--n", "10"]
+    monkeypatch.chdir(tmp_path / "a")
+    assert main(words) == 0
+    assert shelf.class_names(tmp_path / "run") == real.class_names
+    capsys.readouterr()
+    monkeypatch.chdir(tmp_path / "b")
+    assert main(words) == 2
+    assert "`photos` here are others: give --data" in capsys.readouterr().err
+    assert main([*words, "--data", str(tmp_path / "a" / "photos")]) == 0
+    assert main(["sample", str(tmp_path / "run"), "--class", NAMES[0], "--out", str(tmp_path / "a.png")]) == 2
+
+
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 def test_a_class_is_found_however_its_accents_are_stored(run, tmp_path, form):
     word = unicodedata.normalize(form, "Plage d'Été")
