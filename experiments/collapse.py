@@ -40,7 +40,7 @@ def bars(results: list[Measured]) -> list[Bar]:
     return [
         Bar("2D-3 minimax", "<= 4 modes in at least 2 of 3 seeds", minimax, sum(modes <= 4 for modes in minimax) >= 2),
         Bar(
-            "2D-3 on the targets' networks",
+            "2D-3 tanh",
             "<= 4 modes in at least 2 of 3 seeds",
             tanh,
             sum(modes <= 4 for modes in tanh) >= 2,

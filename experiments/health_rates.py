@@ -15,8 +15,9 @@ training set, what is held out, and every sampler. Samplers are made from real i
     shrunken           x -> mean + 0.4 (x - mean); points: modes of 0.2 of their spread
     blur               means of five samples of a class: a bad sampler, yet no copier
     copies             training samples with noise of 0.02 (points: 0.001 sigma); "5 % copies": the rest is real
-    trained            the networks of the targets' 2D-3: minimax GAN, 2 x 128 tanh, orthogonal gain 1.4, z 256, Adam beta1 0.5,
-                       lr D 1e-4, lr G 1e-3; here batch 64 instead of 512 and 2,000 rounds instead of 25,000, 20 nets at once
+    trained            as `tanh` of the experiment `collapse`: minimax GAN, 2 x 128 tanh, orthogonal gain 1.4, z 256, Adam
+                       beta1 0.5, lr D 1e-4, lr G 1e-3; here batch 64 instead of 512 and 2,000 rounds instead of 25,000, 20
+                       nets at once
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ HEAD = """# Experiments
 
 What was measured, by which command, against which bar. This page is made from `experiments/results/*.json` by
 `python -m experiments page`; nothing on it is written by hand. A bar that is missed says by how much and why. Training is noisy:
-every seed is shown.
+every seed is shown. Codes such as 2D-1 or NLL-4 name bars (and "targets" in a text are its bars), and mean nothing else.
 """
 LEFT_OUT = (
     "run",

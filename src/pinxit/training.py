@@ -52,12 +52,14 @@ class Trainer(trainer.Trainer):
 
         if data.spec != game.spec:
             raise InputError(f"the game was built for {game.spec}, the data {data.name} has {data.spec}: build it with data.spec")
+        game.class_names = tuple(map(str, getattr(data, "class_names", ()))) if data.spec.classes else ()
         super().__init__(game, data, run_dir, seed=seed, settings=settings)
         system = type(game).__module__.rpartition(".")[2].replace("_", "-")
         self.about = {
             "system": system,
             "paper": asdict(systems.about(system)) if system in systems.names() else {},
             "config": game.config.model_dump(mode="json"),
+            **({"classes": list(game.class_names)} if game.class_names else {}),
             "data": {"name": data.name, "fingerprint": data.fingerprint, "samples": len(data), **data.spec.to_dict()},
             "seed": seed,
             "settings": settings.model_dump(mode="json"),
@@ -104,6 +106,7 @@ def from_pretrained(path: str | Path) -> AbstractGame:
         about, weights = _of_run(path)
     module = systems.load(about["system"].replace("_", "-"))
     game = module.build(module.Config.of(about["config"], where=str(path)), Spec(**about["spec"]))
+    game.class_names = tuple(map(str, about.get("classes") or ()))
     checkpoint.read_weights(weights, game)
     for name, tensor in game.state_dict().items():
         if not bool(tensor.isfinite().all()):
@@ -118,7 +121,7 @@ def _of_run(path: Path) -> tuple[dict[str, Any], Path]:
         raise InputError(f"no model in {path}: give a run folder (config.yaml, checkpoints/) or one written by save_pretrained")
     run = read_file(path / "config.yaml")
     spec = {field.name: run["data"][field.name] for field in fields(Spec) if field.name in run["data"]}
-    return {"system": run["system"], "config": run["config"], "spec": spec}, found[-1] / "averaged.safetensors"
+    return {**run, "spec": spec}, found[-1] / "averaged.safetensors"
 
 
 def _difference(section: str, old: Any, new: Any) -> str:

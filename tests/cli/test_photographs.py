@@ -79,13 +79,11 @@ def test_another_folder_of_the_name_of_a_run_s_data_is_not_taken_for_them(tmp_pa
     words = ["evaluate", str(tmp_path / "run"), "--features", "pixels", "--metrics", "frechet", "--no-controls", "--n", "10"]
     monkeypatch.chdir(tmp_path / "a")
     assert main(words) == 0
-    assert shelf.class_names(tmp_path / "run") == real.class_names
     capsys.readouterr()
     monkeypatch.chdir(tmp_path / "b")
     assert main(words) == 2
     assert "`photos` here are others: give --data" in capsys.readouterr().err
     assert main([*words, "--data", str(tmp_path / "a" / "photos")]) == 0
-    assert main(["sample", str(tmp_path / "run"), "--class", NAMES[0], "--out", str(tmp_path / "a.png")]) == 2
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from pinxit.cli import main
@@ -120,23 +122,53 @@ def test_classes_that_are_named_by_numbers_are_asked_for_by_these(pinxit, refuse
     assert np.load("y.npz")["y"].tolist() == [1, 3, 2]
 
 
-def test_names_that_are_not_at_hand_or_not_those_of_the_run(pinxit, refused, numbered, monkeypatch):
+def test_names_are_those_of_the_training_wherever_the_data_are(pinxit, numbered, tmp_path):
     run, data = numbered / "eleven-run", numbered / "eleven"
-    said = "note: `--class` is taken for places in the sorted order of the classes' names"
+    from_pretrained(run).save_pretrained(tmp_path / "saved")
+    names = sorted(str(number) for number in range(11))
+    assert yaml.safe_load((run / "config.yaml").read_text())["classes"] == names
+    for folder in (run / "model", tmp_path / "saved"):
+        assert json.loads((folder / "config.json").read_text())["classes"] == names
+        assert from_pretrained(folder).class_names == tuple(names)
+    (data / "0").rename(data / "another")  # the same number of classes, in another order
     moved = data.rename(numbered / "elsewhere")
     try:
-        answer = pinxit("sample", run, "--class", "2", "-n", "1", "--out", "x.npz")
-        assert answer.out.startswith(said)
-        assert np.load("x.npz")["y"].tolist() == [2]
+        for folder in (run, tmp_path / "saved"):
+            assert pinxit("sample", folder, "--class", "2", "10", "-n", "2", "--out", "x.npz").status == 0
+            assert np.load("x.npz")["y"].tolist() == [3, 2]
     finally:
-        moved.rename(data)
-    from_pretrained(run).save_pretrained(numbered / "saved")
-    assert pinxit("sample", numbered / "saved", "--class", "2", "-n", "1", "--out", "x.npz").out.startswith(said)
-    extra = data / "another" / "0.png"
-    extra.parent.mkdir()
-    extra.write_bytes((data / "0" / "0.png").read_bytes())
+        (moved.rename(data) / "another").rename(data / "0")
+
+
+def test_where_no_names_are_said_numbers_are_places(pinxit, refused, numbered, tmp_path):
+    """As of runs and models that earlier versions wrote, and of data whose classes have no names."""
+    game = from_pretrained(numbered / "eleven-run")
+    game.class_names = ()
+    game.save_pretrained(tmp_path / "saved")
+    answer = pinxit("sample", tmp_path / "saved", "--class", "2", "-n", "1", "--out", "x.npz")
+    assert answer.out.startswith(f"note: {tmp_path / 'saved'} does not say the names of its classes")
+    assert np.load("x.npz")["y"].tolist() == [2]
+    assert "`--class` is coat, and" in refused("sample", tmp_path / "saved", "--class", "2", "coat")
+    file = tmp_path / "saved" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "classes": ["a", "b"]}))
+    assert "names 2 classes and has 11" in refused("sample", tmp_path / "saved", "--class", "a")
+
+
+def test_a_label_that_is_another_class_now_is_said(pinxit, numbered, tmp_path):
+    data, run = numbered / "mixed", tmp_path / "run"
+    train = ["train", "cvae", "--preset", "tiny", "--data", data, "--run", run, "--log-every", 2]
+    assert pinxit(*train).status == 0
+    looks = (
+        ["reconstruct", run, "-n", 2],
+        ["evaluate", run, "--likelihood", "-n", 2, "--samples", 5],
+        ["evaluate", run, "--metrics", "sliced", "--features", "pixels", "--n", 4, "--no-controls"],
+    )
+    answers = [pinxit(*look) for look in looks]
+    assert [answer.status for answer in answers] == [0, 0, 0]
+    assert not any("note: label" in answer.out for answer in answers)
+    (data / "9").rename(data / "7")
     try:
-        assert f"has 12 classes, {run} was trained on 11" in refused("sample", run, "--class", "another")
+        for look in looks:
+            assert f"note: label 1 is 9 to {run} and 7 in " in pinxit(*look).out
     finally:
-        extra.unlink()
-        extra.parent.rmdir()
+        (data / "7").rename(data / "9")

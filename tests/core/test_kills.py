@@ -74,5 +74,6 @@ def test_pictures_of_a_killed_run(tmp_path):
     found = drive(tmp_path, "pictures")
     assert found["exit"] == 0
     assert found["killed"] >= 2
+    assert found["places"] >= 2, (found, "the kills should have met the run at work")
     assert found["pictures"] >= 8
     assert found["differing"] == []

@@ -15,6 +15,7 @@ from pinxit.core.errors import InputError
 from pinxit.core.labels import labelled
 from pinxit.core.spec import Spec
 from pinxit.data import load
+from pinxit.data.arrays import read_npz
 
 GREY = np.random.default_rng(0).integers(0, 256, (6, 5, 4), dtype=np.uint8)
 COLOUR = np.random.default_rng(1).integers(0, 256, (6, 5, 4, 3), dtype=np.uint8)
@@ -119,6 +120,23 @@ def test_npz_of_one_split(keys: tuple[str, str | None], tmp_path: Path) -> None:
     assert not data.has_test
     with pytest.raises(InputError, match="no test split"):
         load(tmp_path / "set.npz", split="test")
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "expected"),
+    [
+        (np.float32([-1, 0, 1]), np.float32([0, 0.5, 1]), [128, 191, 255]),  # what is white is white in both
+        (np.float32([0, 0.5, 1]), np.float32([0, 0.5, 1]), [0, 128, 255]),
+        (np.uint8([0, 7, 255]), np.uint8([0, 1, 1]), [0, 1, 1]),  # two dark levels, no bits
+        (np.uint8([0, 1, 1]), np.uint8([0, 1, 1]), [0, 255, 255]),
+    ],
+)
+def test_the_range_of_either_split_is_that_of_both(
+    train: np.ndarray, test: np.ndarray, expected: list[int], tmp_path: Path
+) -> None:
+    for key, other in (("test", "train"), ("train", "test")):
+        np.savez(tmp_path / "x.npz", **{f"x_{key}": test.reshape(3, 1, 1), f"x_{other}": train.reshape(3, 1, 1)})
+        assert read_npz(tmp_path / "x.npz", key).pixels.ravel().tolist() == expected
 
 
 def test_npy_and_damaged_files(tmp_path: Path) -> None:

@@ -162,6 +162,16 @@ def test_a_metric_without_an_error_of_its_own_gets_the_bootstrap_s():
         assert 0 < value.error < 0.2
 
 
+def test_the_scatter_of_a_method_is_told_and_is_no_error_over_samples():
+    """Another start of k-means and another point of the extrapolation are no other samples: three of them decide nothing."""
+    x = torch.randn(300, 3, generator=torch.Generator().manual_seed(0))
+    set_, other = (Seen(x + shift, torch.empty(0)) for shift in (0.0, 0.3))
+    for compute in (measures.prd, measures.frechet_infinity):
+        for value in compute(set_, Real(other, other, True), 0):
+            assert value.error is None
+            assert "scatter" in value.note
+
+
 def test_the_extrapolated_distance_cuts_the_reference_down_too():
     ring = data.load("ring")
     judge = Judge(ring, n=200, metrics=("frechet-infinity",), controls=False)

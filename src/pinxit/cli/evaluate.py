@@ -132,6 +132,11 @@ class Bench:
 
     def of_run(self, folder: Path) -> Judge:
         """The judge of a run; where its data are not at hand, that of the runs before it."""
+        judge = self._of_run(folder)
+        shelf.note_classes(folder, judge.data)
+        return judge
+
+    def _of_run(self, folder: Path) -> Judge:
         from pinxit.data import loading
 
         about = shelf.description(folder)

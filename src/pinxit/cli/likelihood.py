@@ -74,6 +74,7 @@ def _asked(folder: Path, chosen: options.Evaluate) -> Asked:
 
     model = from_pretrained(folder)
     data = shelf.data_of(folder) if chosen.data is None else pinxit.data.load(chosen.data)
+    shelf.note_classes(folder, data)
     trained_on = (shelf.description(folder).get("data") or {}).get("fingerprint")
     split = "train" if chosen.data is None or trained_on == data.fingerprint else "only"
     held, _ = likelihood.held_out(data, split)

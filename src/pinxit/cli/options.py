@@ -63,14 +63,14 @@ class Sample(Config):
     """Number of samples."""
     classes: Annotated[tuple[str, ...], tyro.conf.arg(aliases=("--class",), metavar="CLASS")] = ()
     """Draw these classes alone, by number or name, `n` samples shared among them in their order: --class 8, --class dress bag.
-    Of classes that are named by numbers, by these."""
+    Where the names are numbers themselves, a number is taken for a name."""
     seed: Seed = 0
     """Another seed, other samples."""
     out: Path | None = None
     """The picture (.png, .webp), or .npz for the array `x` (n, height, width, channels); None is samples.png, unless
     --files."""
     files: Path | None = None
-    """A folder for one PNG a sample."""
+    """A folder for one PNG per sample."""
     engine: Literal["auto", "naive", "cached", "wavefront", "fixed-point"] = "auto"
     """How a model that paints pixel by pixel works: the samples are the same, the time is not."""
 
@@ -83,7 +83,7 @@ class Interpolate(Config):
     n: Annotated[int, tyro.conf.arg(aliases=("-n",))] = Field(8, ge=1)
     """Number of walks."""
     steps: int = Field(10, ge=2)
-    """Pictures a walk, its ends included."""
+    """Pictures per walk, its ends included."""
     classes: Annotated[tuple[str, ...], tyro.conf.arg(aliases=("--class",), metavar="CLASS")] = ()
     """The walks' classes in turn, of a class-conditional model; by default all. A walk stays in its class."""
     seed: Seed = 0
@@ -117,7 +117,7 @@ class Complete(Config):
     known: Literal["top", "left", "random"] = "top"
     """What stays uncovered: the top, the left, or pixels at random."""
     share: float = Field(0.5, gt=0, lt=1)
-    """How much of it."""
+    """The share of the image that stays uncovered."""
     n: Annotated[int, tyro.conf.arg(aliases=("-n",))] = Field(8, ge=1)
     """Number of images."""
     draws: int = Field(4, ge=1)
@@ -180,15 +180,15 @@ class Theory(Config):
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
     """A figure's name; `list` to see them, `all` to make them all."""
     out: Path | None = None
-    """The picture (.png), of all the folder; None is theory-NAME.png, of all theory/."""
+    """The picture (.png), or with `all` the folder of the pictures; None is theory-NAME.png, with `all` theory/."""
     numbers: Path | None = None
-    """A .json file for the numbers, beside the command that gives them."""
+    """A .json file for the numbers, and the command that gives them."""
     seed: Seed = 0
     """Decides the samples and the weights that training starts from."""
 
 
 class Conformance(Config):
-    """Measure our implementation beside the mistakes of public GAN code, each planted in its place."""
+    """Measure our implementation beside the mistakes of public code, each planted in its place."""
 
     only: str | None = None
     """One row of the table, in full; None is the whole table."""
@@ -212,8 +212,8 @@ class Judged(Config):
     n: Annotated[int, tyro.conf.arg(aliases=("-n",))] = Field(10_000, ge=2)
     """Samples of each; fewer where the real test samples are fewer, so that the floor has the same number."""
     features: str | None = None
-    """The feature network: lenet, efficientnet_lite0, inception-2015, pixels, random-conv; None is lenet for small images
-    with labels, else efficientnet_lite0."""
+    """The feature network: lenet, efficientnet_lite0, inception-2015, pixels, random-conv; None is lenet for labelled
+    images of 16 to 40 pixels, pixels for points and for images neither grey nor RGB, else efficientnet_lite0."""
     inception_weights: Path | None = None
     """inception-2015: the file of its weights; None lets torch-fidelity download them."""
     metrics: tuple[str, ...] = ()

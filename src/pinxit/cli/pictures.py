@@ -162,6 +162,7 @@ def _held_out(game: AbstractGame, chosen: options.Reconstruct | options.Complete
     from pinxit.core.labels import labelled
 
     real = shelf.data_of(chosen.folder, chosen.data)
+    shelf.note_classes(chosen.folder, real)
     test = real.test() if isinstance(real, protocols.Splits) else None
     real = real if test is None else test
     if (real.spec.shape, real.spec.continuous) != (game.spec.shape, game.spec.continuous):
@@ -254,7 +255,12 @@ def _classes(
 ) -> tuple[int, ...]:
     """Those asked for, of `count`: by their names, those of `data` or of the run's own; by number where no name is a number."""
     words = chosen.classes
-    names = _class_names(chosen.folder, words) if data is None else [str(name) for name in getattr(data, "class_names", ())]
+    names = list(shelf.class_names(chosen.folder)) if data is None else [str(name) for name in getattr(data, "class_names", ())]
+    if words and not names:
+        unsaid = f"{chosen.folder} does not say the names of its classes"
+        if word := next((word for word in words if not _is_number(word)), None):
+            raise InputError(f"`--class` is {word}, and {unsaid}: give numbers from 0 to {count - 1}, places in their order")
+        console.say(f"note: {unsaid}: `--class` is taken for places in their order; the training command again writes them")
     folded = list(map(_folded, names))
     numbered = not any(_is_number(name) for name in names)
     found = []
@@ -270,26 +276,6 @@ def _classes(
         else:
             found.append(int(word))
     return tuple(found)
-
-
-def _class_names(folder: Path, words: Sequence[str]) -> list[str]:
-    """The names of a run's classes; none where every word is a number, and so is no name, or its own place's alone."""
-    from pinxit import data
-
-    if not words:
-        return []
-    numbers = all(map(_is_number, words))
-    try:
-        source = shelf.source_of(folder)
-        # Folders alone may be named by numbers that are not their places: "10" comes before "2".
-        if numbers and (source in data.names() or Path(source).suffix.lower() in (".npy", ".npz")):
-            return []
-        return list(shelf.class_names(folder))
-    except InputError:
-        if not numbers:
-            raise
-        console.say("note: `--class` is taken for places in the sorted order of the classes' names, which are not at hand")
-        return []
 
 
 def _folded(name: str) -> str:

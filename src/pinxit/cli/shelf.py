@@ -47,7 +47,7 @@ def show_run(chosen: options.Info) -> None:
     about = description(folder)
     paper = systems.about(about["system"])
     console.say(f"{folder}: {paper.name}, {paper.title} ({paper.authors}, {paper.year}). {paper.link}")
-    for section in ("preset", "seed", "data", "spec", "source", "config", "settings"):
+    for section in ("preset", "seed", "data", "spec", "classes", "source", "config", "settings"):
         if section in about:
             console.say(f"{section:<12}{_flat(about[section])}")
     _progress(folder)
@@ -126,23 +126,19 @@ def source_of(folder: Path) -> str:
 
 
 def class_names(folder: Path) -> tuple[str, ...]:
-    """The names of a run's classes, in their order; of a folder or zip no image is read.
+    """The names of the classes of a run or a saved model, in the order of its labels; () where its file does not say them."""
+    names = description(folder).get("classes") or ()
+    if names and len(names) != (classes := spec_of(folder).classes):
+        raise InputError(f"{folder} names {len(names)} classes and has {classes}: its file must be as pinxit wrote it")
+    return tuple(map(str, names))
 
-    Raises:
-        InputError: its data are not at hand, or have another number of classes now.
-    """
-    from pinxit.data import loading
 
-    source = source_of(folder)
-    if loading.kind_of(source) == "files" and "source" in description(folder):
-        from pinxit.data import filelist
-
-        names = filelist.scan(Path(source).expanduser(), "train").class_names
-    else:
-        names = tuple(map(str, getattr(data_of(folder), "class_names", ())))
-    if len(names) != (classes := spec_of(folder).classes):
-        raise InputError(f"{source} has {len(names)} classes, {folder} was trained on {classes}: name them by number")
-    return names
+def note_classes(folder: Path, data: Data) -> None:
+    """Say where a label of `data` has another name than in the training of the run or saved model: it may be another thing."""
+    own, now = class_names(folder), tuple(map(str, getattr(data, "class_names", ())))
+    if own and len(own) == len(now) and own != now:
+        k = next(k for k, pair in enumerate(zip(own, now, strict=True)) if pair[0] != pair[1])
+        console.say(f"note: label {k} is {own[k]} to {folder} and {now[k]} in {data.name}: labels are taken by number")
 
 
 def unfinished(folder: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""The mistakes that public GAN code makes, each planted beside our own implementation and measured in the same way.
+"""The mistakes that public code makes, each planted beside our own implementation and measured in the same way.
 
 A module here holds the rows of one topic in its tuple `ROWS`; `rows` walks the folder. Importing this package imports no torch.
 """

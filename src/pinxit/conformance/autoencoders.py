@@ -80,7 +80,7 @@ EBGAN = Row[Callable[[ebgan.Config, Spec], ebgan.EBGAN]](
     number=13,
     name="ebgan",
     property="EBGAN's generator gradient goes through reconstruction and target; the hinge is per sample",
-    paper="Zhao et al. 2017, eq. 1, 2 and 4",
+    paper="Zhao et al. 2017, eq. 1, 2 and 13",
     equation="dL_G/dx~ = d|Dec(Enc(x~)) - x~|/dx~ by differences; e~ = (0, 2m), e = 0: E max(0, m - e~) = m/2 = 5",
     right={"gradient's error": at_most(1e-6), "hinge": near(5, 1e-4)},
     measure=measure_energy,

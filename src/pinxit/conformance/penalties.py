@@ -315,7 +315,7 @@ PULLING_AWAY = Row[PullingAway](
     number=12,
     name="pulling-away",
     property="the pulling-away term is 1 for collapsed and for antipodal codes, 0 for orthogonal ones",
-    paper="Zhao et al. 2017, eq. 5",
+    paper="Zhao et al. 2017, eq. 14",
     equation="1/(N (N-1)) sum over i != j of (s_i.s_j / (|s_i| |s_j|))^2",
     right={"collapsed": near(1, 1e-9), "antipodal": near(1, 1e-9), "orthogonal": near(0, 1e-9)},
     measure=measure_pulling_away,

@@ -65,19 +65,19 @@ class Settings(Config):
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
     devices: int = Field(1, ge=1)
-    """Processes on this machine, one a device."""
+    """Processes on this machine, one per device."""
     num_nodes: int = Field(1, ge=1)
     """Machines."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Number format of the forward passes; penalties and likelihoods always run in float32."""
     accumulate: int = Field(1, ge=1)
-    """Micro-batches a step: the batch is computed in this many equal parts."""
+    """Micro-batches per step: the batch is computed in this many equal parts."""
     threads: int = Field(0, ge=0)
-    """CPU threads a process; 0 leaves the choice to torch."""
+    """CPU threads per process; 0 leaves the choice to torch."""
     log_every: int = Field(50, ge=1)
-    """Rounds a line of metrics.jsonl."""
+    """Rounds per line of metrics.jsonl."""
     sample_every: int = Field(0, ge=0)
-    """Rounds between pictures; 0 makes 16 a run."""
+    """Rounds between pictures; 0 makes 16 pictures in a run."""
     save_every: int = Field(1000, ge=1)
     """Rounds between checkpoints."""
     average: Average = Average()

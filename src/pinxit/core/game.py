@@ -28,7 +28,10 @@ Stats = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Batch:
-    """Real data: images (n, c, h, w) float32 in [-1, 1] and, where the data has them, labels (n,) int64, -1 if unknown."""
+    """Real data: `images` (n, c, h, w) float32 and, where the data has them, `labels` (n,) int64, -1 if unknown.
+
+    Images are in [-1, 1]; continuous data (`Spec.continuous`), such as points, (n, 2, 1, 1), is as it is.
+    """
 
     images: Tensor
     labels: Tensor | None = None
@@ -129,11 +132,13 @@ class Stage:
 class AbstractGame(nn.Module, ABC):
     """A system at work: its networks as sub-modules, its players and stages as declarations.
 
-    `shared` names the parameters that two players may both move, `share` is what the objectives ask of one process's images.
+    `shared` names the parameters that two players may both move, `share` is what the objectives ask of one process's images,
+    `class_names` are those of the data that it was trained on, in the order of the labels; () where nothing says them.
     """
 
     shared: frozenset[str] = frozenset()
     share: Share = Share()
+    class_names: tuple[str, ...] = ()
 
     def __init__(self, config: Any, spec: Spec) -> None:
         super().__init__()

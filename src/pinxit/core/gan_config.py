@@ -28,7 +28,7 @@ class GANConfig(Config):
     """Networks and schedule: the backbone is a matter of the data, the objective one of the system."""
 
     backbone: Literal["mlp", "dcgan", "resnet"] = "dcgan"
-    """mlp: any data; dcgan (Radford et al. 2016) and resnet (Miyato et al. 2018, table 3): square images."""
+    """mlp: any data; dcgan (Radford et al. 2016) and resnet (Miyato et al. 2018, table 4): square images."""
     latent: int = Field(100, ge=1)
     """Dimensions of z."""
     prior: Literal["normal", "uniform"] = "normal"

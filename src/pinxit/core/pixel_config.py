@@ -31,7 +31,7 @@ class PixelConfig(Config):
     output: Literal["bernoulli", "softmax", "logistic-mixture"] = "softmax"
     """Distribution of a sub-pixel: of bits, of levels without order (section 3.5), or logistics on the levels (PixelCNN++)."""
     components: int = Field(10, ge=1)
-    """logistic-mixture: logistics a sub-pixel."""
+    """logistic-mixture: logistics per sub-pixel."""
     binarise: Literal["dynamic", "threshold"] = "dynamic"
     """bernoulli on grey levels: bits drawn anew each time with the grey level's probability, or by the threshold 1/2."""
     optimizer: Literal["rmsprop", "adam"] = "rmsprop"
@@ -41,7 +41,7 @@ class PixelConfig(Config):
     decay: Literal["none", "cosine"] = "none"
     """Of the learning rate: none, or along half a cosine to zero over the run."""
     batch_size: int = Field(16, ge=1)
-    """Images a round (section 5.2: 16 for MNIST and CIFAR-10)."""
+    """Images per round (section 5.2: 16 for MNIST and CIFAR-10)."""
     rounds: int = Field(500_000, ge=1)
     """Updates."""
 

@@ -47,7 +47,7 @@ class Data(Protocol):
         ...
 
     def batch(self, indices: Tensor) -> Batch:
-        """The samples at `indices` (int64, (n,)): images (n, c, h, w) float32 in [-1, 1], labels (n,) int64 or None."""
+        """The samples at `indices` (int64, (n,)): images (n, c, h, w) float32, labels (n,) int64 or None: see `Batch`."""
         ...
 
     def batches(self, order: Iterable[Tensor], device: torch.device | None = None) -> Iterator[Batch]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,13 +74,14 @@ def read_npz(path: Path, split: str) -> Images:
             keys = set(archive.files)
             x_key, y_key = _keys(keys, split, path)
             array = archive[x_key]
+            others = [archive[key] for key in {"x_train", "x_test"} & keys - {x_key} if _range_is_open(array)]
             # Both splits' labels, so that a class missing from one of them keeps its number.
             labels = {key: archive[key] for key in {y_key, "y_train", "y_test"} & keys}
     except InputError:
         raise
     except Exception as error:  # zipfile, zlib and numpy each raise their own on damage
         raise InputError(f"can't read {path} as a .npz archive: {error}") from None
-    pixels, notes = to_pixels(array, f"{path}:{x_key}", channels_last_first=True)
+    pixels, notes = to_pixels(array, f"{path}:{x_key}", channels_last_first=True, others=others)
     has_test = {"x_train", "x_test"} <= keys
     if y_key not in labels:
         return Images(pixels, has_test=has_test, notes=notes)
@@ -88,13 +90,16 @@ def read_npz(path: Path, split: str) -> Images:
     return Images(pixels, whole[y_key] if classes else None, classes, has_test, notes)
 
 
-def to_pixels(array: np.ndarray, where: str, *, channels_last_first: bool) -> tuple[np.ndarray, list[str]]:
+def to_pixels(
+    array: np.ndarray, where: str, *, channels_last_first: bool, others: Sequence[np.ndarray] = ()
+) -> tuple[np.ndarray, list[str]]:
     """An array as contiguous uint8 (n, c, h, w), and notes.
 
     Shapes: (n, h, w), (n, c, h, w), (n, h, w, c) with c of 1 or 3; where both readings fit, a torch tensor is taken to
     have its channels first and a numpy array (`channels_last_first`) to have them last.
     Values: uint8; other whole numbers within [0, 255]; booleans; floats within [0, 1], or within [-1, 1] if any is
     negative, which are rounded to 256 levels. Whole numbers 0 and 1 are black and white. Anything else is refused.
+    `others` are the other splits of the same images: what one split says of the range holds for all.
 
     Raises:
         InputError: naming the shape or the range and what is allowed.
@@ -111,11 +116,12 @@ def to_pixels(array: np.ndarray, where: str, *, channels_last_first: bool) -> tu
         raise InputError(f"images in {where} have shape {array.shape}: it must be (n, h, w), (n, c, h, w) or (n, h, w, c)")
     if array.size == 0:
         raise InputError(f"images in {where} have shape {array.shape}: there are none")
-    array, notes = _eight_bits(array, where)
+    others = [part for part in others if part.dtype.kind in "fiub"]
+    array, notes = _eight_bits(array, where, signed=any((part < 0).any() for part in (array, *others)))
     top = int(array.max())
     if top == int(array.min()):
         notes.append(f"every pixel in {where} has the value {top} of 255")
-    elif top == 1:
+    elif top == 1 and all((part <= 1).all() for part in others):
         array = array * np.uint8(255)
         notes.append(f"the pixels in {where} are 0 and 1: they were read as black and white")
     return np.ascontiguousarray(array), notes
@@ -149,7 +155,7 @@ def to_labels(labels: np.ndarray, n: int, where: str) -> np.ndarray:
     return labels
 
 
-def _eight_bits(array: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
+def _eight_bits(array: np.ndarray, where: str, *, signed: bool) -> tuple[np.ndarray, list[str]]:
     if array.dtype == np.uint8:
         return array, []
     if array.dtype == np.bool_:
@@ -166,11 +172,18 @@ def _eight_bits(array: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
     if not (low >= -1 and high <= 1):
         raise InputError(f"images in {where} are floats in [{low:g}, {high:g}]: scale them to [0, 1] or [-1, 1]")
     scaled = array.astype(np.float64)
-    scaled = (scaled + 1) * 127.5 if low < 0 else scaled * 255
+    scaled = (scaled + 1) * 127.5 if signed else scaled * 255
     rounded = np.rint(scaled)
     inexact = np.abs(scaled - rounded).max() > 0.01
-    notes = [f"the floats in {where} were read as [{'-1' if low < 0 else '0'}, 1] and rounded to 256 levels"] if inexact else []
+    notes = [f"the floats in {where} were read as [{'-1' if signed else '0'}, 1] and rounded to 256 levels"] if inexact else []
     return rounded.astype(np.uint8), notes
+
+
+def _range_is_open(array: np.ndarray) -> bool:
+    """Whether another split can show what these values mean: no float is negative, or no whole number over 1."""
+    if array.size == 0 or array.dtype.kind not in "fiu":
+        return False
+    return bool(array.min() >= 0) if array.dtype.kind == "f" else bool(array.max() == 1)
 
 
 def _keys(keys: set[str], split: str, path: Path) -> tuple[str, str]:

@@ -133,7 +133,7 @@ def kid(x: Seen, real: Real, seed: int) -> list[Value]:
 
 
 def precision_recall(x: Seen, real: Real, seed: int) -> list[Value]:
-    """Kynkaanniemi et al. 2019 with k = 3; Naeem et al. 2020 with k = 5. The errors are binomial."""
+    """Kynkaanniemi et al. 2019 with k = 3; Naeem et al. 2020 with k = 5. The errors of shares are binomial."""
     n, m = len(x.features), len(real.reference.features)
     _, found = _pairwise(x, real)
     pr, dc = found.precision_recall, found.density_coverage
@@ -147,13 +147,14 @@ def precision_recall(x: Seen, real: Real, seed: int) -> list[Value]:
 
 
 def prd(x: Seen, real: Real, seed: int) -> list[Value]:
-    """Sajjadi et al. 2018."""
+    """Sajjadi et al. 2018; how it scatters over the runs of k-means is not the noise of the samples."""
     from pinxit.metrics.prd import prd as curve
 
     found = curve(real.reference.features, x.features, generator=generator(seed, "prd"))
+    scatter = "scatter over the runs of k-means {:.2g}"
     return [
-        Value("PRD F8 (recall)", found.f_8, found.f_8_error, "higher"),
-        Value("PRD F1/8 (precision)", found.f_eighth, found.f_eighth_error, "higher"),
+        Value("PRD F8 (recall)", found.f_8, None, "higher", scatter.format(found.f_8_error)),
+        Value("PRD F1/8 (precision)", found.f_eighth, None, "higher", scatter.format(found.f_eighth_error)),
     ]
 
 

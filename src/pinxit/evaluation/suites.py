@@ -87,7 +87,7 @@ class Bar(Config):
     """What is asked of runs."""
 
     name: str
-    """Of the bar, as in the project's targets."""
+    """Of the bar: a short code, such as 2D-1, and what it is about where several share one."""
     runs: tuple[str, ...]
     """Which runs."""
     any_of_them: bool = False

@@ -57,7 +57,11 @@ def least_squares_discriminator_loss(
 
 
 def least_squares_generator_loss(d_fake: Float[Tensor, " n"], *, c: float = 1.0) -> Float[Tensor, ""]:
-    """1/2 E (d_fake - c)^2; a Pearson chi-square divergence if b - c = 1, b - a = 2 (Mao et al. 2017, eq. 2 and 9)."""
+    """1/2 E (d_fake - c)^2 (Mao et al. 2017, eq. 2).
+
+    Against the best D it is a Pearson chi-square divergence if b - c = 1 and b - a = 2, so of (a, b, c) = (-1, 1, 0) (eq. 8) and
+    not of the default (0, 1, 1) (eq. 9).
+    """
     return 0.5 * (d_fake - c).square().mean()
 
 
@@ -72,12 +76,12 @@ def wasserstein_generator_loss(d_fake: Float[Tensor, " n"]) -> Float[Tensor, ""]
 
 
 def hinge_discriminator_loss(d_real: Float[Tensor, " n"], d_fake: Float[Tensor, " m"]) -> Float[Tensor, ""]:
-    """E max(0, 1 - d) + E max(0, 1 + d_fake) (Miyato et al. 2018, eq. 17); its generator minimises -E d_fake."""
+    """E max(0, 1 - d) + E max(0, 1 + d_fake) (Miyato et al. 2018, eq. 16); its generator minimises -E d_fake (eq. 17)."""
     return F.relu(1 - d_real).mean() + F.relu(1 + d_fake).mean()
 
 
 def energy(x: Float[Tensor, "n *d"], x_hat: Float[Tensor, "..."]) -> Float[Tensor, " n"]:
-    """|x_hat - x|_2 of each sample: the energy of an auto-encoding discriminator (Zhao et al. 2017, eq. 4).
+    """|x_hat - x|_2 of each sample: the energy of an auto-encoding discriminator (Zhao et al. 2017, eq. 13).
 
     Args:
         x: samples; the gradient flows through them too.

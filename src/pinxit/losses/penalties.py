@@ -77,7 +77,7 @@ def r1_penalty(discriminator: Score, x: Float[Tensor, "n *d"]) -> Float[Tensor, 
 
 
 def pulling_away(codes: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
-    """1/(n (n-1)) sum over i != j of the squared cosine of codes i and j (Zhao et al. 2017, eq. 5).
+    """1/(n (n-1)) sum over i != j of the squared cosine of codes i and j (Zhao et al. 2017, eq. 14).
 
     1 for codes on one line, through the origin in either direction; 0 for orthogonal ones.
 

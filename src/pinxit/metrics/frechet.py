@@ -134,14 +134,14 @@ def frechet_infinity(
     """The Frechet distance at infinitely many generated samples: a line through (1/n, distance of n of them), at 1/n = 0.
 
     Reference: Chong & Forsyth 2020, Effectively unbiased FID and Inception score, section 4.1: 15 sizes up to all samples, each a
-    fresh draw without replacement. Theirs begin at 5,000 of 50,000; here at a tenth, or at 2 d where that is more: nearer to d
-    the bias is no line in 1/n.
+    fresh draw without replacement. Theirs begin at 5,000 of 50,000; here at a tenth, or at 2 d where that is more, but at half of
+    the samples at most: nearer to d the bias is no line in 1/n.
 
     Args:
         x: features of generated samples.
         y: features of real samples, all used at every size; their own bias in 1/m remains unless `both`.
         generator: of the draws.
-        sizes: at least three different ones up to `len(x)`; by default the paper's.
+        sizes: at least three different ones up to `len(x)`; by default fifteen, equally far apart, as above.
         both: cut `y` down to the same sizes, so that the bias of both sets is extrapolated away; needs `len(y) >= max(sizes)`.
 
     Raises:

@@ -102,7 +102,7 @@ def mixture_modes(
         names: of the modes; by default their centres.
 
     Raises:
-        InputError: no samples, or as many names as modes are not given.
+        InputError: no samples, `sigma` <= 0, or another number of names than of modes.
     """
     k, d = centres.shape
     if not len(x) or not sigma > 0:

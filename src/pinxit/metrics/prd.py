@@ -22,9 +22,9 @@ class PRD:
     """A curve of precision against recall.
 
     Args:
-        precision: alpha at each angle, from steep (recall 0) to flat; means over the runs.
+        precision: alpha at each angle, from flat (precision 0, greatest recall) to steep (recall 0); means over the runs.
         recall: beta at each angle.
-        f_8: the greatest F_8 over the curve, which weighs recall.
+        f_8: the greatest F_8 over that mean curve, which weighs recall.
         f_eighth: the greatest F_1/8, which weighs precision.
         f_8_error: standard deviation of F_8 over the runs of k-means; 0 for one.
         f_eighth_error: the same of F_1/8.

@@ -1,9 +1,10 @@
-"""The residual networks of SNGAN (Miyato et al. 2018, tables 3 and 4), for square images of 16, 28, 32, 64 or 128 pixels.
+"""The residual networks of SNGAN (Miyato et al. 2018, table 4), for square images of 16, 28, 32, 64 or 128 pixels.
 
     generator   z -> s x s x f -> residual blocks, each doubling the size -> norm, ReLU, 3x3 convolution, tanh
-    trunk       residual blocks, halving the size down to 8 (7) pixels, two more at that size -> ReLU, sum over pixels
+    trunk       residual blocks, halving the size down to 8 pixels, two more at that size -> ReLU, sum over pixels
 
-s = 4 (7 for 28 pixels); f channels everywhere. Shortcuts are 1x1 convolutions where size or channels change.
+s = 4 (7 for 28 pixels); f channels everywhere. The trunk ends at 7 pixels of images of 28, and at 4 of those of 16. Shortcuts
+are 1x1 convolutions where size or channels change.
 """
 
 from __future__ import annotations

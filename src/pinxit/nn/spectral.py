@@ -38,7 +38,7 @@ class SpectralRegulariser(nn.Module):
     step of power iteration at every call in training mode, as in `spectral_norm`.
 
     Args:
-        network: whose linear and convolutional layers are penalised; it stays its owner's.
+        network: whose linear, convolutional and embedding layers are penalised; it stays its owner's.
     """
 
     def __init__(self, network: nn.Module) -> None:

@@ -61,7 +61,7 @@ def about(name: str) -> About:
 def presets(name: str) -> dict[str, Config]:
     """The presets of a system, as configurations equal to those of its module but made without importing it.
 
-    `Config` and `PRESETS` of a system use nothing but pydantic and `pinxit.core.config`, so they can be run alone.
+    `Config` and `PRESETS` of a system use nothing but pydantic and the modules in `_LIGHT`, so they can be run alone.
     """
     body = [node for node in _tree(name).body if _is_light(node)]
     scope: dict[str, Any] = {"__name__": f"pinxit.systems._{name}_config"}

@@ -51,7 +51,7 @@ class Config(GANConfig):
     fake_class: float = Field(1.0, ge=0)
     """w, the weight of generated samples in the discriminator's class term (equation 2: 1)."""
     embedding: int = Field(10, ge=1)
-    """Numbers a class beside z (appendix A: z and class have 110 together)."""
+    """Numbers per class beside z (appendix A: z and class have 110 together)."""
     normalisation: Normalisation = "batch"
     """Of the discriminator's hidden layers (appendix A)."""
     dropout: float = Field(0.5, ge=0, lt=1)
@@ -61,7 +61,7 @@ class Config(GANConfig):
     betas: tuple[float, float] = (0.5, 0.999)
     """Adam's decay of the moments (appendix A)."""
     batch_size: int = Field(100, ge=1)
-    """Images a round (section 4)."""
+    """Images per round (section 4)."""
     rounds: int = Field(50_000, ge=1)
     """Updates of each player (section 4)."""
 

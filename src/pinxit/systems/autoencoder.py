@@ -55,7 +55,7 @@ class Config(BaseConfig):
     decay: Literal["none", "linear"] = "none"
     """Of the learning rate: none, or linear to zero over the run."""
     batch_size: int = Field(100, ge=1)
-    """Images a round."""
+    """Images per round."""
     rounds: int = Field(120_000, ge=1)
     """Updates: 200 passes over MNIST, as the fine-tuning."""
 

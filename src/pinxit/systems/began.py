@@ -56,11 +56,11 @@ class Config(GANConfig):
     lr: float = Field(1e-4, gt=0)
     """Learning rate (section 4.1)."""
     halve_every: int = Field(100_000, ge=0)
-    """Rounds in which the learning rate is halved; 0 for never."""
+    """Rounds after which the learning rate is halved, again and again; 0 for never."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Adam's decay of the moments."""
     batch_size: int = Field(16, ge=1)
-    """Images a round (section 4.1)."""
+    """Images per round (section 4.1)."""
     rounds: int = Field(200_000, ge=1)
     """Updates of each player."""
 

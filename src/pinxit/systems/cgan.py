@@ -74,7 +74,7 @@ class Config(GANConfig):
     discriminator: tuple[int, ...] = (240,)
     """mlp: widths of the hidden layers of x (section 4.1)."""
     maxout: int = Field(5, ge=0)
-    """mlp: linear maps a maxout unit, one fewer in the joint layer (section 4.1); 0 for `activation`."""
+    """mlp: linear maps per maxout unit, one fewer in the joint layer (section 4.1); 0 for `activation`."""
     dropout: float = Field(0.5, ge=0, lt=1)
     """mlp and joint: share of the discriminator's hidden units that is dropped (section 4.1)."""
     optimizer: Literal["sgd", "adam"] = "sgd"
@@ -90,7 +90,7 @@ class Config(GANConfig):
     betas: tuple[float, float] = (0.5, 0.999)
     """adam: decay of the moments."""
     batch_size: int = Field(100, ge=1)
-    """Images a round."""
+    """Images per round."""
     rounds: int = Field(288_000, ge=1)
     """Updates of each player."""
 

@@ -64,7 +64,7 @@ class Config(BaseConfig):
     binarise: Literal["dynamic", "threshold", "none"] = "dynamic"
     """bernoulli: bits drawn anew each time with the grey level's probability, bits by 1/2, or grey levels (no likelihood)."""
     samples: int = Field(1, ge=1)
-    """k: draws of z an image in the objective L_k (Burda et al. 2016); 1 is the ELBO."""
+    """k: draws of z per image in the objective L_k (Burda et al. 2016); 1 is the ELBO."""
     beta: float = Field(1.0, ge=0)
     """Weight of the KL in training."""
     lr: float = Field(1e-3, gt=0)
@@ -72,7 +72,7 @@ class Config(BaseConfig):
     decay: Literal["none", "linear"] = "none"
     """Of the learning rate: none, or linear to zero over the run."""
     batch_size: int = Field(100, ge=1)
-    """Images a round."""
+    """Images per round."""
     rounds: int = Field(100_000, ge=1)
     """Updates."""
 

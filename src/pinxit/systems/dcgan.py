@@ -43,7 +43,7 @@ class Config(GANConfig):
     betas: tuple[float, float] = (0.5, 0.999)
     """Adam's decay of the moments (section 4)."""
     batch_size: int = Field(128, ge=2)
-    """Images a round (section 4)."""
+    """Images per round (section 4)."""
     rounds: int = Field(120_000, ge=1)
     """Updates of each player (5 epochs of LSUN's three million bedrooms)."""
 

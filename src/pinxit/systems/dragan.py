@@ -48,7 +48,7 @@ class Config(GANConfig):
     betas: tuple[float, float] = (0.5, 0.9)
     """Adam's decay of the moments (the authors' program)."""
     batch_size: int = Field(128, ge=1)
-    """Images a round (the authors' program)."""
+    """Images per round (the authors' program)."""
     rounds: int = Field(100_000, ge=1)
     """Updates of each player."""
 

@@ -1,6 +1,6 @@
 """Energy-based GAN (Zhao, Mathieu & LeCun, 2017). https://arxiv.org/abs/1609.03126
 
-The discriminator is an auto-encoder, its energy the error of reconstruction (equation 4); real samples get low energies and
+The discriminator is an auto-encoder, its energy the error of reconstruction (equation 13); real samples get low energies and
 generated ones at least the margin m (equations 1 and 2):
 
     e(x) = |Dec(Enc(x)) - x|_2,  one norm a sample
@@ -8,14 +8,15 @@ generated ones at least the margin m (equations 1 and 2):
     discriminator   L_D = E [ e(x) + max(0, m - e(G(z))) ]          the hinge sample by sample
     generator       L_G = E e(G(z)) + w PT(Enc(G(z)))
 
-    PT(s) = 1/(N (N-1)) sum over i != j of (s_i^T s_j / (|s_i| |s_j|))^2          the pulling-away term (equation 5)
+    PT(s) = 1/(N (N-1)) sum over i != j of (s_i^T s_j / (|s_i| |s_j|))^2          the pulling-away term (equation 14)
 
 The generator's gradient flows through the reconstruction and through its target. At equilibrium L_D = m. `pretrain` rounds
 first fit the auto-encoder to real samples alone (section 2.3 notes that it learns an energy without negatives), and set m to
 the energy that they reach, an average over the last hundred rounds.
 
-Deviations: the `paper` preset is the MNIST setting of section 4.1 in the network sizes of appendix C's grid, with
-images in [-1, 1], whose energies are twice those of [0, 1].
+Deviations: the `paper` preset has margin, weight and rate of the MNIST experiment of section 4.1 on networks of our own sizes:
+the discriminator's 400 units are none of table 1's, and the decoder has the generator's hidden layers where the paper's is a
+single layer. Images are in [-1, 1], and their energies twice those of [0, 1].
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Config(GANConfig):
     betas: tuple[float, float] = (0.5, 0.999)
     """Adam's decay of the moments."""
     batch_size: int = Field(64, ge=2)
-    """Images a round; the pulling-away term compares them in pairs."""
+    """Images per round; the pulling-away term compares them in pairs."""
     rounds: int = Field(50_000, ge=1)
     """Updates of each player."""
 

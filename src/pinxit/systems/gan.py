@@ -45,7 +45,7 @@ class Config(GANConfig):
     objective: Literal["minimax", "non-saturating"] = "non-saturating"
     """The generator's loss (section 3)."""
     k: int = Field(1, ge=1)
-    """Discriminator updates a generator update (algorithm 1; the experiments use 1)."""
+    """Discriminator updates per generator update (algorithm 1; the experiments use 1)."""
     backbone: Literal["mlp", "dcgan", "resnet"] = "mlp"
     """mlp: the paper's, any data; dcgan (Radford et al. 2016) and resnet (Miyato et al. 2018): square images."""
     generator: tuple[int, ...] = (1200, 1200)
@@ -53,7 +53,7 @@ class Config(GANConfig):
     discriminator: tuple[int, ...] = (240, 240)
     """mlp: widths of the discriminator's hidden layers."""
     maxout: int = Field(5, ge=0)
-    """mlp: linear maps a maxout unit of the discriminator; 0 for `activation`."""
+    """mlp: linear maps per maxout unit of the discriminator; 0 for `activation`."""
     dropout_input: float = Field(0.2, ge=0, lt=1)
     """mlp: share of the discriminator's input that is dropped."""
     dropout: float = Field(0.5, ge=0, lt=1)
@@ -77,7 +77,7 @@ class Config(GANConfig):
     betas: tuple[float, float] = (0.5, 0.999)
     """adam: decay of the moments."""
     batch_size: int = Field(100, ge=1)
-    """Images a round."""
+    """Images per round."""
     rounds: int = Field(500_000, ge=1)
     """Generator updates."""
 

@@ -5,8 +5,9 @@ The game of `gan` with squared distances from targets instead of cross-entropies
     L_D = 1/2 E (d(x) - b)^2 + 1/2 E (d(G(z)) - a)^2          L_G = 1/2 E (d(G(z)) - c)^2
 
 A sample far on the right side of the boundary is still pulled to it, so the generator's gradient d - c does not vanish. With
-b - c = 1 and b - a = 2 the game minimises a Pearson chi-square divergence (section 3.3); (a, b, c) = (0, 1, 1) is the 0-1
-coding of equation 9. Two options came later: `pack` (PacGAN, Lin et al. 2018) and `r1` (Mescheder et al. 2018).
+b - c = 1 and b - a = 2 the game minimises a Pearson chi-square divergence (section 3.2.2), as for (a, b, c) = (-1, 1, 0); the
+default (0, 1, 1), the 0-1 coding of equation 9 (section 3.2.3), is not of these. Two options came later: `pack` (PacGAN, Lin et
+al. 2018) and `r1` (Mescheder et al. 2018).
 
 Deviations: the paper's networks for 112 pixels are those of DCGAN here (their batch norm, LeakyReLU and sizes); the losses
 are means over the batch, where the authors' program has sums.
@@ -37,13 +38,13 @@ class Config(GANConfig):
     targets: tuple[float, float, float] = (0.0, 1.0, 1.0)
     """a, b, c: of generated samples, of real samples, and what the generator wants (equation 9); (-1, 1, 0) for equation 8."""
     normalisation: Normalisation = "batch"
-    """Of the discriminator's hidden layers (figure 5)."""
+    """Of the discriminator's hidden layers (figure 3)."""
     pack: int = Field(1, ge=1)
     """Samples that the discriminator judges together (PacGAN)."""
     r1: float = Field(0.0, ge=0)
     """gamma, the weight of the penalty on the discriminator's gradient at real samples."""
     latent: int = Field(1024, ge=1)
-    """Dimensions of z (figure 5)."""
+    """Dimensions of z (figure 3)."""
     prior: Literal["normal", "uniform"] = "uniform"
     """Of z (the authors' program)."""
     lr: float = Field(1e-3, gt=0)
@@ -51,7 +52,7 @@ class Config(GANConfig):
     betas: tuple[float, float] = (0.5, 0.999)
     """Adam's decay of the moments (section 4.1)."""
     batch_size: int = Field(64, ge=1)
-    """Images a round (the authors' program)."""
+    """Images per round (the authors' program)."""
     rounds: int = Field(240_000, ge=1)
     """Updates of each player (5 epochs of LSUN's three million bedrooms)."""
 

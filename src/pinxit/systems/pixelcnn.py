@@ -1,4 +1,4 @@
-"""Pixel Recurrent Neural Networks (van den Oord, Kalchbrenner & Kavukcuoglu, 2016). https://arxiv.org/abs/1601.06759
+"""Pixel Recurrent Neural Networks: PixelCNN (van den Oord, Kalchbrenner & Kavukcuoglu, 2016). https://arxiv.org/abs/1601.06759
 
 The PixelCNN of section 3.5 and table 1; `gated` is that of Conditional Image Generation with PixelCNN Decoders (van den Oord et
 al. 2016, https://arxiv.org/abs/1606.05328). One player raises the exact log-likelihood, in nats an image, every sub-pixel given
@@ -11,7 +11,8 @@ those before it: rows from the top, pixels from the left, then R, G, B (equation
     gated    y = tanh(a) sigmoid(b), a and b convolutions (2016b, equation 2), in a stack v of the rows above and a stack h of the
              pixel's row that sees v: no blind spot. Each layer has a skip connection to the head
 
-`conditional`: p(x|y), a learned bias a class before each nonlinearity of a block (plain) or gate (2016b, equation 4).
+`conditional`: p(x|y), a learned bias per class before the last ReLU of each block (plain) or in both gates of each layer (gated;
+2016b, equation 4).
 
 Deviations: the papers give no learning rate and no length; ours are measured. Blocks begin with their ReLU. `paper` is the
 CIFAR-10 network of table 1; `mnist` is h = 16 with Adam for some half an hour on one thread, `mnist-gated` the gated model of the

@@ -1,4 +1,4 @@
-"""Pixel Recurrent Neural Networks (van den Oord, Kalchbrenner & Kavukcuoglu, 2016). https://arxiv.org/abs/1601.06759
+"""Pixel Recurrent Neural Networks: PixelRNN (van den Oord, Kalchbrenner & Kavukcuoglu, 2016). https://arxiv.org/abs/1601.06759
 
 The Row LSTM and the Diagonal BiLSTM of sections 3.1 and 3.2. One player raises the exact log-likelihood, in nats an image, every
 sub-pixel given those before it: rows from the top, pixels from the left, then R, G, B (equations 1 and 2):

@@ -45,7 +45,7 @@ class Config(GANConfig):
     regularise: float = Field(0.0, ge=0)
     """lambda of spectral-norm regularisation (its paper: 0.01); not with --normalisation spectral."""
     n_critic: int = Field(5, ge=1)
-    """Discriminator updates a generator update (table 1: 5 or 1)."""
+    """Discriminator updates per generator update (table 1: 5 or 1)."""
     backbone: Literal["mlp", "dcgan", "resnet"] = "resnet"
     """resnet: table 4 of the paper; dcgan (Radford et al. 2016): square images; mlp: any data."""
     normalisation: Normalisation = "spectral"
@@ -61,7 +61,7 @@ class Config(GANConfig):
     decay: Literal["none", "linear"] = "linear"
     """Of the learning rates over the run (the authors' configuration)."""
     batch_size: int = Field(64, ge=1)
-    """Images a discriminator update (section 4)."""
+    """Images per discriminator update (section 4)."""
     rounds: int = Field(50_000, ge=1)
     """Generator updates (the authors' configuration)."""
 

@@ -63,7 +63,7 @@ class Config(BaseConfig):
     binarise: Literal["dynamic", "threshold", "none"] = "dynamic"
     """bernoulli: bits drawn anew each time with the grey level's probability, bits by 1/2, or grey levels (no likelihood)."""
     samples: int = Field(1, ge=1)
-    """k: draws of z an image in the objective L_k (Burda et al. 2016); 1 is the VAE."""
+    """k: draws of z per image in the objective L_k (Burda et al. 2016); 1 is the VAE."""
     beta: float = Field(1.0, ge=0)
     """Weight of the KL in training."""
     warmup: int = Field(0, ge=0)
@@ -77,7 +77,7 @@ class Config(BaseConfig):
     decay: Literal["none", "linear"] = "none"
     """Of the learning rate: none, or linear to zero over the run."""
     batch_size: int = Field(100, ge=1)
-    """Images a round (section 5)."""
+    """Images per round (section 5)."""
     rounds: int = Field(100_000, ge=1)
     """Updates (ten million images, as in figure 2)."""
 

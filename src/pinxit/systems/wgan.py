@@ -8,7 +8,7 @@ A critic f estimates the Wasserstein distance by its dual, up to the Lipschitz c
     critic      L_D = E f(G(z)) - E f(x);   after each step  w <- clip(w, -c, c)          (algorithm 1)
     generator   L_G = -E f(G(z))
 
-The critic moves `n_critic` times to the generator's once, and both by RMSprop: momentum made training unstable (section 4.3).
+The critic moves `n_critic` times to the generator's once, and both by RMSprop: momentum made training unstable (section 4.2).
 The stat `wasserstein` is E f(x) - E f(G(z)), an estimate of K W1 with an unknown K that depends on c and the network.
 
 Deviations: the authors' program clips before a step instead of after it and gives the critic 100 steps a round in the first 25
@@ -40,13 +40,13 @@ class Config(GANConfig):
     clip: float = Field(0.01, gt=0)
     """c, the bound of every weight of the critic (algorithm 1)."""
     n_critic: int = Field(5, ge=1)
-    """Critic updates a generator update (algorithm 1)."""
+    """Critic updates per generator update (algorithm 1)."""
     normalisation: Normalisation = "batch"
     """Of the critic's hidden layers (the authors' program)."""
     lr: float = Field(5e-5, gt=0)
     """RMSprop's learning rate (algorithm 1)."""
     batch_size: int = Field(64, ge=1)
-    """Images a critic update (algorithm 1)."""
+    """Images per critic update (algorithm 1)."""
     rounds: int = Field(200_000, ge=1)
     """Generator updates."""
 

@@ -43,7 +43,7 @@ class Config(GANConfig):
     one_sided: bool = False
     """Penalise only slopes above 1 (Petzka et al. 2018)."""
     n_critic: int = Field(5, ge=1)
-    """Critic updates a generator update (algorithm 1)."""
+    """Critic updates per generator update (algorithm 1)."""
     normalisation: PerSample = "none"
     """Of the critic's hidden layers: no batch norm, layer norm instead (section 4)."""
     lr: float = Field(1e-4, gt=0)
@@ -51,7 +51,7 @@ class Config(GANConfig):
     betas: tuple[float, float] = (0.0, 0.9)
     """Adam's decay of the moments (algorithm 1)."""
     batch_size: int = Field(64, ge=1)
-    """Images a critic update (algorithm 1)."""
+    """Images per critic update (algorithm 1)."""
     rounds: int = Field(200_000, ge=1)
     """Generator updates."""
 

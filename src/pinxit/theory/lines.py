@@ -84,7 +84,7 @@ def one_side(measured: Sequence[Measured], sign: int, least: float = 0.25) -> li
 
 
 def bars(measured: Sequence[Measured]) -> dict[str, float]:
-    """The worst of every figure that target VAN-1 bounds, over |t| >= 0.25: errors, and slopes between neighbours.
+    """The worst of every figure that docs/theory.md bounds, over |t| >= 0.25: errors, and slopes between neighbours.
 
     The penalised optimum overshoots: for a linear critic of slope a, a t - lambda (a - 1)^2 is greatest at
     a = 1 + t / (2 lambda), so with lambda = 10 the estimate is up to 5 % and its slope up to 10 % too large at t = 1.

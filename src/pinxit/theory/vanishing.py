@@ -60,7 +60,7 @@ class Trace:
         return float(lists[name][places[-1]])
 
     def bars(self) -> dict[str, float]:
-        """What target VAN-2 bounds.
+        """What the experiment `vanishing` bounds (docs/experiments.md, bars VAN-2).
 
         accuracy_at_200 >= 0.99; minimax_fall (at first over at step 1000) >= 100; non_saturating_change (step 1000 over first)
         >= 1; wasserstein_range (greatest over least once the critic's slope has reached 0.9) <= 3, infinite where it never has.

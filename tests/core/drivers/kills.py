@@ -13,6 +13,8 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import lightning_fabric  # noqa: F401  imported here for all children
@@ -81,16 +83,9 @@ def picture(run_dir: Path) -> int:
 
 def pictures(folder: Path, kills: int) -> dict:
     """SIGKILL at random moments of a run with all its observers; every picture and the model, byte for byte."""
-    dice, killed = random.Random(3), 0
     begin = time.monotonic()
     os.waitpid(picture(folder / "a"), 0)
-    length = time.monotonic() - begin
-    for _ in range(kills):
-        child = picture(folder / "b")
-        time.sleep(dice.uniform(0.1, 0.9) * length)
-        os.kill(child, signal.SIGKILL)
-        killed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
-    status = os.waitstatus_to_exitcode(os.waitpid(picture(folder / "b"), 0)[1])
+    found = at_random(picture, folder / "b", kills, time.monotonic() - begin, random.Random(3))
     kept = [
         {str(p.relative_to(folder / run)): p for p in (folder / run).rglob("*") if p.suffix in (".png", ".safetensors", ".jsonl")}
         for run in "ab"
@@ -98,7 +93,7 @@ def pictures(folder: Path, kills: int) -> dict:
     same = {name for name in set(kept[0]) & set(kept[1]) if kept[0][name].read_bytes() == kept[1][name].read_bytes()}
     pngs = sum(name.endswith(".png") for name in same)
     unequal = sorted((set(kept[0]) | set(kept[1])) - same) + differing(of_folder(folder / "a"), of_folder(folder / "b"))
-    return {"killed": killed, "exit": status, "pictures": pngs, "differing": unequal}
+    return {**found, "pictures": pngs, "differing": unequal}
 
 
 def die(*_) -> None:
@@ -150,20 +145,20 @@ def dying_at(point: str, count: int):
     return prepare
 
 
-def at_random(toy: str, folder: Path, kills: int, length: float) -> dict:
-    """SIGKILL at random moments of a run, `kills` times or until one ends, then to the end.
+def at_random(begin: Callable[[Path], int], folder: Path, kills: int, length: float, dice: random.Random) -> dict:
+    """SIGKILL at random moments of a run that `begin` starts in a child, `kills` times or until one ends, then to the end.
 
     Each child lives for up to two more checkpoints and then a moment of up to a tenth of a run of `length` seconds: on a machine
     whose pace changes a time alone would meet runs that have ended, or not begun.
     """
-    dice, killed, places = random.Random(toy), 0, set()
+    killed, places = 0, set()
 
     def last() -> str:
         return max((path.name for path in (folder / "checkpoints").glob("step-*")), default="")
 
     while True:
         ahead, seen = dice.randint(0, 2), last()
-        child = start(toy, folder)
+        child = begin(folder)
         if killed < kills:
             while ahead and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                 if (now := last()) != seen:
@@ -216,7 +211,7 @@ def main(folder: Path, what: str, *toys: str) -> dict:
         length = time.monotonic() - begin
         whole = of_folder(here / "whole" / "run")
         if what == "random":
-            result = at_random(toy, here / "b" / "run", 10, length)
+            result = at_random(partial(start, toy), here / "b" / "run", 10, length, random.Random(toy))
             result["differing"] = differing(whole, of_folder(here / "b" / "run"))
             found[toy] = result
             continue

@@ -3,7 +3,7 @@
     max over points of |grad f|  <=  Lip(f)  <=  product of the operator norms
 
 Equal for a linear map; for |x| made of two ReLUs the product is 2, though the slope is 1 (all patterns of activity tried:
-1). Below them an untrained critic and the four of `trained-critics`: targets LIP-1 and LIP-2.
+1). Below them an untrained critic and the four of `trained-critics`.
 """
 
 from __future__ import annotations

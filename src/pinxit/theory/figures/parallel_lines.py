@@ -3,7 +3,7 @@
     P_0 = (0, Z), P_t = (t, Z), Z ~ U[0, 1]:    JS = log 2 for t != 0, 0 at t = 0        W1 = |t|
 
 (Arjovsky et al. 2017, example 1.) A discriminator and a WGAN-GP critic are trained anew at every t and judged on fresh
-points: target VAN-1.
+points, within bounds that docs/theory.md names.
 """
 
 from __future__ import annotations
