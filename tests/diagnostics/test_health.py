@@ -204,6 +204,17 @@ def test_without_a_test_split_training_samples_are_compared_each_without_itself(
     assert examine(Blobs(test=False).images[:600], against).state == "memorising"
 
 
+@pytest.mark.parametrize("share", [0.005, 0.02, 0.1])
+def test_copies_are_found_where_some_training_samples_are_there_twice(share: float) -> None:
+    data = Blobs(test=False)
+    data.images[-int(3000 * share) :] = data.images[: int(3000 * share)]
+    against = reference(data, size=600)
+    assert examine(Blobs(600, 31).images, against).state == "healthy"
+    found = examine(data.images[300:900], against)
+    assert found.state == "memorising"
+    assert found.figures["copies"] > 0.75
+
+
 def test_a_part_of_the_training_set_finds_its_part_of_the_copies() -> None:
     data = Blobs()
     against = reference(data, size=600, bank=1500)

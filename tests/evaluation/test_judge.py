@@ -103,7 +103,7 @@ def test_data_without_a_test_split_is_split_and_it_is_said():
     assert judge.n == 20
     assert not set(judge.reference_rows.tolist()) & set(judge.train_rows.tolist())
     found = judge.evaluate(Subject("x", extraction.DataSource(own, torch.arange(20))))
-    assert any("the reference was trained on" in line for line in found.lines)
+    assert any("has seen the reference" in line for line in found.lines)
 
 
 def test_points_have_their_modes_counted_and_shrunken_ones_named():

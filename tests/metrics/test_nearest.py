@@ -13,7 +13,7 @@ from torch import Tensor
 from pinxit.core.errors import InputError
 from pinxit.data import catalogue, load
 from pinxit.metrics import nearest as module
-from pinxit.metrics.nearest import auc, authenticity, copying, lower_tail, nearest, rank_z
+from pinxit.metrics.nearest import auc, authenticity, copying, lower_tail, nearest, rank_z, tail_rank
 
 ROOT = Path(__file__).parents[2]
 
@@ -117,6 +117,28 @@ def test_the_tail_is_the_beta_binomial() -> None:
     assert share == 6 / 40
     assert p == pytest.approx(scipy.stats.betabinom.sf(5, 40, 3, 98), rel=1e-9)
     assert lower_tail(torch.tensor([3.0]), null, quantile=0.03)[0] == 0.0, "the third smallest itself is not below it"
+
+
+def test_a_quantile_that_is_tied_gives_way_to_the_next_value() -> None:
+    null = torch.cat((torch.zeros(5), torch.arange(1.0, 96.0)))
+    assert tail_rank(null, quantile=0.03) == 6
+    share, p = lower_tail(torch.tensor([0.0] * 30 + [50.0] * 10), null, quantile=0.03)
+    assert share == 0.75
+    assert p == pytest.approx(scipy.stats.betabinom.sf(29, 40, 6, 95), rel=1e-9)
+    assert tail_rank(torch.cat((torch.zeros(1), torch.ones(49)))) == 2, "nothing is below 0"
+    assert tail_rank(torch.zeros(50)) == 50
+    assert tail_rank(torch.tensor([1.0, 2.0, 2.0, 3.0]), quantile=0.5) == 4
+    assert tail_rank(torch.arange(1.0, 101.0), quantile=0.03) == 3
+
+
+def test_the_tail_has_the_promised_rate_where_some_values_are_0() -> None:
+    generator = torch.Generator().manual_seed(0)
+    p = []
+    for _ in range(2000):
+        both = torch.rand(500, generator=generator) * (torch.rand(500, generator=generator) > 0.03)
+        p.append(lower_tail(both[:200], both[200:])[1])
+    for level in (0.001, 0.01, 0.1, 0.5):
+        assert sum(value <= level for value in p) / 2000 <= level + 3 * math.sqrt(level * (1 - level) / 2000)
 
 
 # Pixels in [0, 1], noise clipped to them, all real images of the training split, none in two sets: Z_U, authenticity, tail.

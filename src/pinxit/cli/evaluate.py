@@ -54,7 +54,7 @@ def evaluate(chosen: options.Evaluate) -> None:
 def _check_together(chosen: options.Evaluate) -> None:
     """Refuse options that the others make void."""
     usual = type(chosen)()
-    void = ("metrics", "features", "controls", "inception_weights") if chosen.likelihood else ("ais", "samples", "sigma")
+    void = ("metrics", "features", "controls", "inception_weights", "size") if chosen.likelihood else ("ais", "samples", "sigma")
     for name in void:
         if getattr(chosen, name) != getattr(usual, name):
             fix = "leave one of them out" if chosen.likelihood else "add --likelihood"
@@ -102,6 +102,8 @@ def _before(chosen: options.Judged, left_out: list[str] | None = None) -> list[t
         raise InputError("nothing to judge: name runs, or --images FOLDER")
     if not folders and chosen.data is None:
         raise InputError("`--images` alone do not say what they are held against: give --data")
+    if chosen.size is not None and chosen.data is None:
+        raise InputError("`--size` is of `--data`, and runs are held against what they were trained on: leave it out")
     names, bench = unique([*folders, *chosen.images]), Bench(chosen)
     pairs: list[tuple[Judge, Subject]] = []
     for path in (*folders, *chosen.images):
@@ -135,12 +137,20 @@ class Bench:
         return judge
 
     def _of_run(self, folder: Path) -> Judge:
+        from pinxit.data import loading
+
         about = shelf.description(folder)
-        key = "" if self.chosen.data is not None else json.dumps([_content(about), about.get("source")], sort_keys=True)
+        named = self.chosen.data
+        # As the run saw its own: its files are photographs of any size, scaled to what it makes.
+        scaled = named is not None and self.chosen.size is None and loading.kind_of(named) == "files"
+        if named is None:
+            key = json.dumps([_content(about), about.get("source")], sort_keys=True)
+        else:
+            key = json.dumps([shelf.spec_of(folder).shape, _crop(about)]) if scaled else ""
         if key in self._judges:
             return self._judges[key]
         try:
-            data = shelf.data_of(folder) if self.chosen.data is None else _named(self.chosen.data)
+            data = shelf.data_of(folder, named) if named is None or scaled else _named(named, self.chosen.size)
         except InputError:
             if not self._judges:
                 raise
@@ -149,7 +159,7 @@ class Bench:
 
     def first(self) -> Judge:
         """The judge of the first run, or of `--data`."""
-        return next(iter(self._judges.values())) if self._judges else self._judge("", _named(self.chosen.data))
+        return next(iter(self._judges.values())) if self._judges else self._judge("", _named(self.chosen.data, self.chosen.size))
 
     def _judge(self, key: str, data: Data) -> Judge:
         from pinxit.evaluation.judge import Judge
@@ -163,12 +173,16 @@ class Bench:
         return self._judges[key]
 
 
-def _named(source: str | None) -> Data:
+def _named(source: str | None, size: int | None) -> Data:
     import pinxit.data
 
     if source is None:
         raise InputError("no run says what the images are held against: give --data")
-    return pinxit.data.load(source)
+    return pinxit.data.load(source, size=size)
+
+
+def _crop(about: Mapping[str, Any]) -> str:
+    return options.Source.of(about.get("source") or {}).crop
 
 
 def _content(about: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,8 +229,8 @@ def _of_run(folder: Path, name: str, judge: Judge, seed: int) -> Subject:
         "weights": published(folder),
         "health": _health(folder),
     }
-    subject = judging.of_model(model, name, judge.n, judge.spec, seed=seed, **known)
-    lines = [f"health at the end of its training: {known['health']}"] if known["health"] else []
+    subject = judging.of_model(model, name, judge.n, judge.spec, seed=seed, data=judge.data, **known)
+    lines = [*([f"health at the end of its training: {known['health']}"] if known["health"] else []), *subject.lines]
     if trained_on not in (None, judge.data.name):
         lines.append(f"trained on {trained_on}, judged on {judge.data.name}")
     lines += _other_bank(about, judge)

@@ -207,6 +207,8 @@ class Judged(Config):
     """images: leave out files that can't be decoded, and say how many; else one is enough to refuse the folder."""
     data: str | None = None
     """The real samples; None is what each run was trained on."""
+    size: int | None = Field(None, ge=1)
+    """data: height and width that the images of a folder or zip are scaled to; None is those of the run, else their own."""
     n: Annotated[int, tyro.conf.arg(aliases=("-n",))] = Field(10_000, ge=2)
     """Samples of each; fewer where the real test samples are fewer, so that the floor has the same number."""
     features: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -260,14 +261,14 @@ def _classes(
         if word := next((word for word in words if not _is_number(word)), None):
             raise InputError(f"`--class` is {word}, and {unsaid}: give numbers from 0 to {count - 1}, places in their order")
         console.say(f"note: {unsaid}: `--class` is taken for places in their order; the training command again writes them")
-    folded = [name.casefold() for name in names]
+    folded = list(map(_folded, names))
     numbered = not any(_is_number(name) for name in names)
     found = []
     for word in words:
         if word in names:
             found.append(names.index(word))
-        elif word.casefold() in folded:
-            found.append(folded.index(word.casefold()))
+        elif _folded(word) in folded:
+            found.append(folded.index(_folded(word)))
         elif not _is_number(word) or not numbered:
             raise InputError(f"`--class` is {word}, no class of its data: {near(word, names)}")
         elif not 0 <= int(word) < count:
@@ -275,6 +276,11 @@ def _classes(
         else:
             found.append(int(word))
     return tuple(found)
+
+
+def _folded(name: str) -> str:
+    """`name` in small letters, each accent one character with its letter: macOS names folders with the two apart."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _is_number(word: str) -> bool:

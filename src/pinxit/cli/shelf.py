@@ -98,7 +98,21 @@ def data_of(folder: Path, named: str | None = None) -> Data:
         return data.load(source)
     shape = about.get("spec") or about["data"]
     size = (shape["height"], shape["width"])
+    if named is None and "source" not in about and source not in data.names():
+        return _recognised(folder, source, size, shape["channels"])
     return data.load(source, size=size, channels=shape["channels"], crop=own.crop, skip_bad=own.skip_bad)
+
+
+def _recognised(folder: Path, name: str, size: tuple[int, int], channels: int) -> Data:
+    """What lies here under the name of a run's data, if it is they: a run made by Python code says a name and no place."""
+    from pinxit import data
+
+    trained = (description(folder).get("data") or {}).get("fingerprint")
+    for crop in ("centre", "stretch"):
+        for mirror in (False, True):
+            if data.load(name, size=size, channels=channels, crop=crop, mirror=mirror).fingerprint == trained:
+                return data.load(name, size=size, channels=channels, crop=crop)
+    raise InputError(f"{folder} was trained on data named {name}, and `{name}` here are others: give --data")
 
 
 def source_of(folder: Path) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 from pinxit.diagnostics.divisions import Mixture, Modes
 from pinxit.diagnostics.probes import PACK, RESAMPLES, Opponent, Reference, batch_statistics
 from pinxit.metrics.modes import STARVED, binomial_tail, chi_square_two, kl_floor, kl_to, mixture_modes, starved
-from pinxit.metrics.nearest import auc, authenticity, copying, lower_tail, nearest, rank_z
+from pinxit.metrics.nearest import auc, authenticity, copying, lower_tail, nearest, rank_z, tail_rank
 
 ALPHA = 0.001
 """Greatest probability of a false alarm of each exact test."""
@@ -204,7 +204,9 @@ def copied(distances: Tensor, hits: Tensor, against: Reference) -> list[Evidence
 
     A copy lies much nearer to its original than to anything else; of a fresh sample both distances are alike, however dense
     or blurred its surroundings. So the ratio is compared with that of held-out real samples at their 1st percentile: the
-    exact beta-binomial test at 0.001 is the false-alarm rate, and a share of 3 % (1 % is chance) the least that counts.
+    exact beta-binomial test at 0.001 is the false-alarm rate, and a share of 3 % (1 % is chance) the least that counts. Where
+    more than 1 % of the real samples are in the training set twice, chance is their share; of data that is there twice as a
+    whole, copies can't be told.
     C_T, authenticity and the lower tail of d1 itself are reported beside it; they mistake blur or a dense class for copies.
     Where only a part of the training samples is looked at, that part of the copies is found.
 
@@ -214,8 +216,10 @@ def copied(distances: Tensor, hits: Tensor, against: Reference) -> list[Evidence
     on MNIST, one in six on Fashion-MNIST, where a sampler that only copies is found, and a tenth of copies not always. The
     greyer the images the fewer, down to none; so of dynamic bits the share is said to be the least that it can be.
     """
-    share, p = lower_tail(_ratio(distances), _ratio(against.to_bank))
-    excess = min(1.0, max(0.0, share - 0.01) / against.whole)
+    null = _ratio(against.to_bank)
+    share, p = lower_tail(_ratio(distances), null)
+    chance = max(0.01, (tail_rank(null) - 1) / len(null))
+    excess = min(1.0, max(0.0, share - chance) / against.whole)
     state = "memorising" if p < ALPHA and excess >= 0.02 else "healthy"
     least = "at least " if against.data.spec.binarised == "dynamic" else ""
     text = f"{least}{excess:.0%} of the samples are copies of training samples (p = {p:.1g})"

@@ -36,4 +36,4 @@ def evaluate(
     from pinxit.evaluation.judge import Judge, of_model
 
     judge = Judge(data, n=n, network=features, metrics=metrics, controls=controls)
-    return judge.evaluate(of_model(model, type(model).__name__, judge.n, data.spec, seed=seed))
+    return judge.evaluate(of_model(model, type(model).__name__, judge.n, data.spec, seed=seed, data=data))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pinxit.core.errors import InputError
 from pinxit.core.game import AbstractGame
+from pinxit.core.labels import as_often
 from pinxit.core.protocols import Data, Likelihood, Samples, Splits, Weighs
 from pinxit.core.rng import seed_of
 from pinxit.core.spec import Spec
@@ -288,7 +289,10 @@ class Judge:
         if self.n < self.asked:
             lines.append(f"n is {self.n:,}, not {self.asked:,}: there are no more real samples kept apart")
         if not self.held_out:
-            lines.append(f"{self.data.name} has no test split: the reference was trained on")
+            name = self.data.name
+            lines.append(
+                f"{name} has no test split, half of it is the reference: who was trained on {name} has seen the reference"
+            )
         return Evaluation(subject.name, dict(subject.about), self.protocol, tuple(scores), dict(subject.cost), tuple(lines))
 
     def _scores(self, measure: Measure, seen: Seen) -> list[Score]:
@@ -299,14 +303,17 @@ class Judge:
         return [Score(value, floors.get(value.name), spoilt.get(value.name, {}), seconds / len(values)) for value in values]
 
 
-def of_model(model: Any, name: str, n: int, spec: Spec, *, seed: int = 0, **about: Any) -> Subject:
-    """A trained model as a subject; raises InputError where it does not sample."""
+def of_model(model: Any, name: str, n: int, spec: Spec, *, seed: int = 0, data: Data | None = None, **about: Any) -> Subject:
+    """A trained model as a subject, its classes as often as in `data`; raises InputError where it does not sample."""
     if not isinstance(model, Samples):
         other = "judge it by `--likelihood`" if isinstance(model, (Likelihood, Weighs)) else "see `pinxit reconstruct`"
         raise InputError(f"{name} draws no samples: {other}")
     if isinstance(model, AbstractGame) and model.spec.shape != spec.shape:
         raise InputError(f"{name} makes samples of shape {model.spec.shape}, the data's are {spec.shape}: compare like with like")
-    return Subject(name, extraction.SampleSource(model, n, spec, seed=seed, name=name), model, about, sampling_cost(model))
+    weights = () if data is None else as_often(model, data)
+    source = extraction.SampleSource(model, n, spec, seed=seed, name=name, weights=weights)
+    lines = [f"its classes were drawn as often as {data.name} has them"] if data is not None and weights else []
+    return Subject(name, source, model, about, sampling_cost(model), lines)
 
 
 def sampling_cost(model: Any, n: int = 64) -> dict[str, float]:

@@ -109,8 +109,8 @@ def authenticity(distances: Float[Tensor, " n"], own: Float[Tensor, " n"]) -> fl
 def lower_tail(values: Float[Tensor, " n"], null: Float[Tensor, " m"], *, quantile: float = 0.01) -> tuple[float, float]:
     """Share of `values` below the null's lower quantile, and the probability of so many or more where both have one law.
 
-    With j = ceil(quantile * m) the threshold is the null's j-th smallest value. The number of n exchangeable values below it
-    is beta-binomial(n, j, m + 1 - j), whatever the law: so the p-value is exact, the quantile's own error included.
+    The threshold is the null's j-th smallest value, j of `tail_rank`. The number of n exchangeable values below it is
+    beta-binomial(n, j, m + 1 - j), whatever the law: so the p-value is exact, the quantile's own error included.
 
     Args:
         values: of the samples in question.
@@ -123,7 +123,7 @@ def lower_tail(values: Float[Tensor, " n"], null: Float[Tensor, " m"], *, quanti
     n, m = len(values), len(null)
     if not n or not m:
         raise InputError(f"{n} and {m} values: a tail needs at least one of each")
-    j = max(1, math.ceil(quantile * m))
+    j = tail_rank(null, quantile=quantile)
     threshold = null.sort().values[j - 1]
     below = int((values < threshold).sum())
     c = torch.arange(below, n + 1, dtype=torch.float64)
@@ -131,6 +131,20 @@ def lower_tail(values: Float[Tensor, " n"], null: Float[Tensor, " m"], *, quanti
     log_p = _lbeta(c + a, n - c + b) - _lbeta(torch.tensor(a, dtype=torch.float64), torch.tensor(b, dtype=torch.float64))
     log_p = log_p + math.lgamma(n + 1) - torch.lgamma(c + 1) - torch.lgamma(n - c + 1)
     return below / n, min(1.0, float(log_p.exp().sum()))
+
+
+def tail_rank(null: Float[Tensor, " m"], *, quantile: float = 0.01) -> int:
+    """j = ceil(quantile * m), or the first rank above it whose value is greater where that one is 0 or occurs again.
+
+    Nothing is below 0: a set of photographs in which one in a hundred is there twice has that as its quantile, and a sampler
+    that only copies would pass. Ties of all the rest leave the rank of the last.
+    """
+    m = len(null)
+    j = max(1, math.ceil(quantile * m))
+    ordered = null.sort().values
+    at = ordered[j - 1]
+    tied = int((null == at).sum()) > 1 or not float(at)
+    return min(m, int((null <= at).sum()) + 1) if tied else j
 
 
 def _lbeta(a: Tensor, b: Tensor) -> Tensor:

@@ -6,7 +6,9 @@ Labels are grey on clear paper, so that a picture reads on a light page and on a
 from __future__ import annotations
 
 import math
+import unicodedata
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
@@ -104,7 +106,43 @@ def font(size: int = TEXT) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 def write(sheet: Image.Image, text: str, at: tuple[float, float], anchor: str) -> None:
     """Put grey `text` on a sheet; `anchor` as Pillow names it."""
-    ImageDraw.Draw(sheet).text(at, text, fill=INK, font=font(), anchor=anchor)
+    text, letters = lettering(text)
+    ImageDraw.Draw(sheet).text(at, text, fill=INK, font=letters, anchor=anchor)
+
+
+def lettering(text: str) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
+    r"""`text` as it can be drawn, and the font.
+
+    Pillow's font has the letters of English alone and draws an empty box for any other, which would make all names of classes
+    alike. Where there are others the font is the one that comes with matplotlib; what that lacks too is written as its code,
+    \u68ee.
+    """
+    text = unicodedata.normalize("NFC", text)
+    if all(_has_letter(False, letter) for letter in text):
+        return text, font()
+    known = (letter if _has_letter(True, letter) else letter.encode("ascii", "backslashreplace").decode() for letter in text)
+    return "".join(known), _wide()
+
+
+@cache
+def _wide() -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, as matplotlib brings it: Latin, Greek, Cyrillic, Arabic and more."""
+    import matplotlib
+
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), TEXT - 1)
+
+
+@cache
+def _has_letter(wide: bool, letter: str) -> bool:
+    """Whether the font has a glyph for a letter, which is other than that for what is no letter."""
+    return _glyph(wide, letter) != _glyph(wide, "\uffff")
+
+
+def _glyph(wide: bool, letter: str) -> tuple[float, bytes]:
+    """How far a letter goes and what it looks like."""
+    letters, sheet = _wide() if wide else font(), Image.new("L", (3 * TEXT, 3 * TEXT))
+    ImageDraw.Draw(sheet).text((TEXT, TEXT), letter, fill=255, font=letters)
+    return letters.getlength(letter), sheet.tobytes()
 
 
 def _line_height() -> int:

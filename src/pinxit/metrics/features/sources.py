@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from pinxit.core.bits import as_bits
 from pinxit.core.errors import InputError
 from pinxit.core.game import AbstractGame
+from pinxit.core.labels import AsOften
 from pinxit.core.protocols import Data, Samples
 from pinxit.core.rng import seed_of, seeded
 from pinxit.core.spec import Spec
@@ -167,18 +168,22 @@ class SampleSource:
         seed: of the samples.
         name: what the line about it calls the model; by default its class.
         digest: a hash of all that decides the samples, for models that are no torch modules; without it nothing is kept of those.
+        weights: how often each class is drawn, of `pinxit.core.labels.as_often`; () leaves it to the model.
 
     Raises:
         InputError: the model can't sample.
     """
 
-    def __init__(self, model: Any, n: int, spec: Spec, *, seed: int = 0, name: str = "", digest: str = "") -> None:
+    def __init__(
+        self, model: Any, n: int, spec: Spec, *, seed: int = 0, name: str = "", digest: str = "", weights: tuple[int, ...] = ()
+    ) -> None:
         self.name = name or type(model).__name__
         if not isinstance(model, Samples):
             raise InputError(
                 f"{self.name} can't sample: it has no `sample(n, generator=...)`; evaluate a system that draws images"
             )
         self.model, self.spec, self.seed, self._n, self._digest = model, spec, seed, n, digest
+        self.weights, self._sampler = weights, AsOften(model, weights) if weights else model
         rounding = "" if spec.continuous else ", as bits" if spec.binarised else f", rounded to {spec.levels} levels"
         self.about = f"{n:,} samples of {self.name}, seed {seed}{rounding}"
 
@@ -191,7 +196,7 @@ class SampleSource:
         return None
 
     def key(self) -> str | None:
-        """A hash of the model's class, configuration, parameters and buffers, and of n, the seed and the rounding."""
+        """A hash of the model's class, configuration, parameters and buffers, of n, seed, rounding and classes."""
         made = self._digest
         if not made and isinstance(self.model, nn.Module):
             config = self.model.config if isinstance(self.model, AbstractGame) else None
@@ -202,6 +207,7 @@ class SampleSource:
         if not made:
             return None
         parts = ("samples", UNIT, made, self._n, self.seed, self.spec.shape, self.spec.binarised or self.spec.levels)
+        parts += (self.weights,) if self.weights else ()
         return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
     def units(self, start: int = 0) -> Iterator[Tensor]:
@@ -209,7 +215,7 @@ class SampleSource:
         for unit in range(start, -(-self._n // UNIT)):
             generator = torch.Generator().manual_seed(seed_of("samples", self.seed, unit))
             with seeded(seed_of("sampler", self.seed, unit)), evaluating(self.model), torch.no_grad():
-                x = self.model.sample(UNIT, generator=generator)
+                x = self._sampler.sample(UNIT, generator=generator)
             yield self._checked(x, unit)
 
     def _checked(self, x: Tensor, unit: int) -> Tensor:
