@@ -149,6 +149,8 @@ def test_what_no_metric_can_use_is_refused() -> None:
         checked(x, bad)
     with pytest.raises(InputError, match="3 and 4 dimensions"):
         checked(x, drawn(5, 4, 0))
+    with pytest.raises(InputError, match=r"features reach .*e\+160, whose squares are no number"):
+        checked(x, x.double() * 1e160)
     with pytest.raises(InputError, match="5 rows of features are too few"):
         checked(x, x, least=6)
     with pytest.raises(InputError, match="`k` is 5 with 5 samples"):

@@ -105,3 +105,12 @@ def test_wrong_arguments_are_refused() -> None:
     bad[0, 0] = math.inf
     with pytest.raises(InputError, match="1 of 10 rows"):
         kernel_distance(x, bad)
+
+
+def test_a_kernel_that_is_no_number_is_an_error_and_no_nan() -> None:
+    x, y = drawn(10, 3, 6).float() * 1e20, drawn(9, 3, 7).float() * 1e20
+    with pytest.raises(InputError, match="so large that their kernel, a sixth power, is no number"):
+        kernel_distance(x, y)
+    with pytest.raises(InputError, match="so large that their kernel"):
+        kernel_distance_subsets(x, y, generator=torch.Generator(), subsets=3, size=5)
+    assert math.isfinite(kernel_distance(x.double(), y.double()).value)

@@ -32,6 +32,10 @@ PAIRS = 2**18
 """Numbers held at once where pairs are taken by subtraction: 2 MB in float64, which stay in the processor's cache."""
 
 
+GREATEST = 1e150
+"""Of float64 features; those of a smaller format can't be as great."""
+
+
 def wide(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """In float64, or in float32 on a device that has no more (Apple's)."""
     return x.float() if x.device.type == "mps" else x.double()
@@ -41,8 +45,12 @@ def checked(x: Float[Tensor, "n d"], y: Float[Tensor, "m e"], *, least: int = 1)
     """Refuse what no metric of two sets of features can use.
 
     Raises:
-        InputError: fewer than `least` rows, different dimensions, or numbers that are not finite.
+        InputError: no rows of numbers, fewer than `least`, different dimensions, or numbers that are not finite or too great.
     """
+    for rows in (x, y):
+        if not isinstance(rows, Tensor) or rows.ndim != 2:
+            got = f"a tensor of shape {tuple(rows.shape)}" if isinstance(rows, Tensor) else f"a {type(rows).__name__}"
+            raise InputError(f"features are {got}: they must be a tensor of rows (n, d)")
     if x.shape[1] != y.shape[1]:
         raise InputError(f"features of {x.shape[1]} and {y.shape[1]} dimensions: take both from the same extractor")
     for rows in (x, y):
@@ -51,6 +59,8 @@ def checked(x: Float[Tensor, "n d"], y: Float[Tensor, "m e"], *, least: int = 1)
         if not bool(rows.isfinite().all()):
             bad = int((~rows.isfinite().all(1)).sum())
             raise InputError(f"{bad} of {len(rows)} rows of features are not finite: leave out or repair their samples")
+        if rows.dtype == torch.float64 and rows.numel() and (most := float(rows.abs().max())) > GREATEST:
+            raise InputError(f"features reach {most:.3g}, whose squares are no number any more: scale them down")
 
 
 class Pairs:

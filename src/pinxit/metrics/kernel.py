@@ -82,6 +82,7 @@ def kernel_distance(x: Float[Tensor, "n d"], y: Float[Tensor, "m e"]) -> KernelD
 def of_sums(xx: Sums, yy: Sums, xy: Sums) -> KernelDistance:
     """The unbiased squared MMD of three kernel matrices: see `kernel_distance`."""
     n, m = len(xy.rows), len(xy.columns)
+    _finite(xx.squares + yy.squares + xy.squares)
     value = xx.total / (n * (n - 1)) + yy.total / (m * (m - 1)) - 2 * xy.total / (n * m)
     a, b = xx.rows / (n - 1) - xy.rows / m, yy.rows / (m - 1) - xy.columns / n
     second = 2 * xx.centred() / n**2 + 2 * yy.centred() / m**2 + 4 * xy.centred() / (n * m)
@@ -116,8 +117,14 @@ def kernel_distance_subsets(
         a, b = (rows[torch.randperm(len(rows), generator=generator)[:size].to(rows.device)] for rows in (x, y))
         found.append(mmd2(a, b))
     values = torch.tensor(found, dtype=torch.float64)
+    _finite(values)
     spread = float(values.std(correction=0))
     return KernelDistance(float(values.mean()), spread / subsets**0.5, spread, subsets, size)
+
+
+def _finite(values: Tensor) -> None:
+    if not bool(values.isfinite().all()):
+        raise InputError("the features are so large that their kernel, a sixth power, is no number any more: scale them down")
 
 
 def mmd2(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> float:
