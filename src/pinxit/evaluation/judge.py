@@ -16,7 +16,7 @@ from pinxit.core.errors import InputError
 from pinxit.core.game import AbstractGame
 from pinxit.core.labels import as_often
 from pinxit.core.protocols import Data, Likelihood, Samples, Splits, Weighs
-from pinxit.core.rng import seed_of
+from pinxit.core.rng import seed_of, seeded
 from pinxit.core.spec import Spec
 from pinxit.evaluation import abilities, controls, measures
 from pinxit.evaluation.measures import Measure, Real, Seen
@@ -25,7 +25,7 @@ from pinxit.metrics import extraction, features
 from pinxit.metrics.extraction import Source
 from pinxit.metrics.features.judge import LeNetFeatures
 from pinxit.metrics.features.protocol import Classifies, Features
-from pinxit.metrics.features.sources import Watched
+from pinxit.metrics.features.sources import Watched, evaluating
 
 SHOWN = 512
 """Images kept of a set for the metrics that look at pixels."""
@@ -92,7 +92,7 @@ class Judge:
             self.reference, self.reference_rows, self.train_rows = test, self._order(test), rows
         self.n = min(n, len(self.reference_rows), len(self.train_rows))
         self.asked = n
-        names = tuple(metrics) or (measures.POINTS if self.spec.continuous else self._usual())
+        names = tuple(metrics) or self._usual()
         self.measures, self.abilities = abilities.told_apart(names)
         self.with_controls = controls
         self._network, self._weights = network or self._fitting(), weights
@@ -104,6 +104,8 @@ class Judge:
         return torch.randperm(len(data), generator=torch.Generator().manual_seed(seed_of("reference", data.name, len(data))))
 
     def _usual(self) -> tuple[str, ...]:
+        if self.spec.continuous:
+            return measures.POINTS if self._centred else tuple(name for name in measures.POINTS if name != "modes")
         names = measures.USUAL if self._has_classifier else tuple(name for name in measures.USUAL if name != "classes")
         return names if min(self.spec.height, self.spec.width) >= 16 else tuple(name for name in names if name != "ms-ssim")
 
@@ -152,14 +154,17 @@ class Judge:
                 )
             if measure.needs == "classes" and not self._reads_classes:
                 raise InputError(f"metric `{measure.name}` needs classes, {self.data.name} has no labels: leave it out")
-            if measure.needs == "modes" and not (self.spec.continuous or self._stacked):
-                raise InputError(
-                    f"metric `modes` counts those of points or stacked digits, not of {self.data.name}: leave it out"
-                )
+            if measure.needs == "modes" and not (self._centred or self._stacked):
+                kinds = "points with known `centres` and `sigma`, or of stacked digits"
+                raise InputError(f"metric `modes` counts those of {kinds}, not of {self.data.name}: leave it out")
 
     @property
     def _reads_classes(self) -> bool:
         return self._has_classifier and self.spec.channels in (1, 3)
+
+    @property
+    def _centred(self) -> bool:
+        return self.spec.continuous and getattr(self.data, "centres", None) is not None
 
     @property
     def _stacked(self) -> bool:
@@ -318,13 +323,14 @@ def of_model(model: Any, name: str, n: int, spec: Spec, *, seed: int = 0, data: 
 
 def sampling_cost(model: Any, n: int = 64) -> dict[str, float]:
     """Seconds a thousand samples (of one batch of `n`, after a first one) and the number of parameters."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
+    generator, parameters = torch.Generator().manual_seed(0), model.parameters() if isinstance(model, torch.nn.Module) else ()
+    # In eval mode as its samples are drawn: in training these two batches would move the statistics of batch norm.
+    with seeded(seed_of("cost")), evaluating(model), torch.no_grad():
         model.sample(2, generator=generator)
         start = time.perf_counter()
         model.sample(n, generator=generator)
         seconds = (time.perf_counter() - start) * 1000 / n
-    return {"seconds a 1,000 samples": round(seconds, 3), "parameters": float(sum(p.numel() for p in model.parameters()))}
+    return {"seconds a 1,000 samples": round(seconds, 3), "parameters": float(sum(p.numel() for p in parameters))}
 
 
 def _counted(value: Value, n: int) -> Value:

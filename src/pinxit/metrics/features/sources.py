@@ -218,7 +218,10 @@ class SampleSource:
                 x = self._sampler.sample(UNIT, generator=generator)
             yield self._checked(x, unit)
 
-    def _checked(self, x: Tensor, unit: int) -> Tensor:
+    def _checked(self, x: Any, unit: int) -> Tensor:
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            got = f"{x.dtype}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+            raise InputError(f"samples of {self.name} are {got}: they must be a tensor of floats (n, c, h, w)")
         if tuple(x.shape) != (UNIT, *self.spec.shape):
             got, want = shown(tuple(x.shape[1:])), shown(self.spec.shape)
             count = "" if len(x) == UNIT else f" ({len(x)} were drawn where {UNIT} were asked for)"
@@ -231,6 +234,9 @@ class SampleSource:
         x = x.float().cpu()
         if self.spec.continuous:
             return x
+        low, high = (float(end) for end in x.aminmax())
+        if low >= 0 and high > 2:  # a decoder without bounds errs to both sides
+            raise InputError(f"samples of {self.name} have values of {low:g} to {high:g}: they must be in [-1, 1]")
         if self.spec.binarised:
             return as_bits(x, self.spec, "samples", self.seed, unit)
         top = self.spec.levels - 1
