@@ -62,4 +62,4 @@ class Averaged:
         # Looked up anew: `self.k = ...` in a game makes another tensor of its buffer.
         for live, mean in [*self._copied, *zip(self._training.buffers(), self.game.buffers(), strict=True)]:
             mean.copy_(live)
-        return self.game
+        return self.game.eval()  # an observer may have left it in training, and batch norm and dropout with it

@@ -113,10 +113,11 @@ def _state(module: nn.Module) -> dict[str, torch.Tensor]:
 
 def _tied(module: nn.Module) -> dict[str, str]:
     """Names of tensors that are stored under an earlier name."""
-    first: dict[tuple[int, torch.Size], str] = {}
+    first: dict[tuple[Any, ...], str] = {}
     tied = {}
     for name, tensor in module.state_dict().items():
-        key = (tensor.data_ptr(), tensor.shape)
+        # A square matrix and its transpose begin at one place and have one shape, and are two tensors all the same.
+        key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
         if tensor.numel() and first.setdefault(key, name) != name:
             tied[name] = first[key]
     return tied

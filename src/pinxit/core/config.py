@@ -92,6 +92,15 @@ def check_share(batch_size: int, processes: int, accumulate: int) -> None:
         )
 
 
+def check_whole(of: object, what: str, *names: str) -> None:
+    """Raise InputError where an attribute of `of`, which errors call `what`, is no whole number from 1 on."""
+    for name in names:
+        value = getattr(of, name)
+        if not isinstance(value, int) or value < 1:
+            must = ">= 1" if isinstance(value, int) else "a whole number"
+            raise InputError(f"`{name}` of {what} is {value}: it must be {must}")
+
+
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """`base` with `changes` laid over it, nested mappings key by key."""
     out = dict(base)

@@ -6,6 +6,7 @@ game of many stages; one trainer plays them all.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pinxit.core.clock import Clock
-from pinxit.core.config import Config
+from pinxit.core.config import Config, check_whole
 from pinxit.core.errors import InputError
 from pinxit.core.shares import Share
 from pinxit.core.spec import Spec
@@ -101,9 +102,9 @@ class Turn:
     after: Callable[[Stats], None] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("every", "repeats"):
-            if getattr(self, name) < 1:
-                raise InputError(f"`{name}` of the turn of `{self.player}` is {getattr(self, name)}: it must be >= 1")
+        check_whole(self, f"the turn of `{self.player}`", "every", "repeats")
+        if not math.isfinite(self.gain):
+            raise InputError(f"`gain` of the turn of `{self.player}` is {self.gain}: it must be a number")
 
     @property
     def name(self) -> str:
@@ -121,9 +122,7 @@ class Stage:
     batch_size: int
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"`{name}` of a stage is {getattr(self, name)}: it must be >= 1")
+        check_whole(self, "a stage", "rounds", "batch_size")
 
 
 class AbstractGame(nn.Module, ABC):
@@ -175,7 +174,9 @@ def owners(game: AbstractGame) -> dict[str, Player]:
         raise InputError(f"`shared` names {sorted(missing)}, which are not parameters of {type(game).__name__}")
     held: dict[str, list[str]] = {name: [] for name, p in game.named_parameters() if p.requires_grad}
     for player, declared in players.items():
-        for p in declared.parameters():
+        if not (parameters := declared.parameters()):
+            raise InputError(f"player `{player}` has no trainable parameter: after loading, call game.requires_grad_(True)")
+        for p in parameters:
             if p not in names:
                 raise InputError(f"player `{player}` owns a parameter that is not part of {type(game).__name__}")
             held[names[p]].append(player)

@@ -30,6 +30,14 @@ def seed_device(seed: int, device: torch.device) -> None:
 
 
 @contextmanager
+def training(device: torch.device) -> Iterator[None]:
+    """Gradients on whatever the caller has set, and the caller's default generators as they were when it is over."""
+    cuda = [device] if device.type == "cuda" and torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(cuda), torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+@contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Draw from the default CPU generator as if freshly seeded, and leave it as it was found."""
     state = torch.get_rng_state()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 
 import torch
@@ -9,7 +10,25 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pinxit.core.clock import Clock
+from pinxit.core.errors import InputError, near
 from pinxit.core.game import Player, Stage, Turn
+
+
+def optimizer(name: str, player: Player, parameters: Sequence[nn.Parameter]) -> Optimizer:
+    """What `player` makes of its parameters; raises InputError, naming the player, for what `step` can't use."""
+    made = player.optimizer(parameters)
+    if not isinstance(made, Optimizer):
+        raise InputError(f"`optimizer` of player `{name}` made a {type(made).__name__}: it must make a torch.optim.Optimizer")
+    asked = inspect.signature(type(made).step).parameters.get("closure")
+    if asked is not None and asked.default is inspect.Parameter.empty:
+        what = f"{type(made).__name__} of player `{name}` asks for a closure that computes the loss again"
+        raise InputError(f"{what}: a turn is differentiated once a step; take an optimizer without one, such as Adam")
+    for key in player.schedule(Clock()) if player.schedule is not None else ():
+        if any(key not in group for group in made.param_groups):
+            choices = sorted(set(made.param_groups[0]) - {"params"})
+            what = f"`schedule` of player `{name}` sets `{key}`, which {type(made).__name__} does not have"
+            raise InputError(f"{what}: {near(key, choices)}")
+    return made
 
 
 def step(player: Player, parameters: Sequence[nn.Parameter], optimizer: Optimizer, clock: Clock) -> None:

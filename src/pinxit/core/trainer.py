@@ -10,6 +10,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from pinxit.core import checkpoint, shares
+from pinxit.core.arriving import checked
 from pinxit.core.averaging import Averaged
 from pinxit.core.clock import Clock
 from pinxit.core.config import Settings
@@ -18,9 +19,9 @@ from pinxit.core.errors import InputError, Interrupted
 from pinxit.core.game import AbstractGame, Batch, Stage, Turn, owners
 from pinxit.core.protocols import Data, Observer
 from pinxit.core.records import Records
-from pinxit.core.rng import Order, seed_device, seed_of
+from pinxit.core.rng import Order, seed_device, seed_of, training
 from pinxit.core.signals import Signals
-from pinxit.core.steps import gradient_norm, last_of_interval, measured, step
+from pinxit.core.steps import gradient_norm, last_of_interval, measured, optimizer, step
 from pinxit.core.watch import Watch
 
 
@@ -46,7 +47,7 @@ class Trainer:
         settings: Settings = Settings(),
         observers: Sequence[Observer] = (),
     ) -> None:
-        self.data, self.run_dir, self.seed, self.settings = data, Path(run_dir), seed, settings
+        self.data, self.run_dir, self.seed, self.settings = data, Path(run_dir).absolute(), seed, settings
         self.engine = Engine(settings)
         self.game = game.to(self.engine.device)
         self.players = owners(game)
@@ -78,15 +79,15 @@ class Trainer:
         """
         saved = self.resume()
         self.game.train()
-        with Signals() as signals:
+        with Signals() as signals, training(self.engine.device):
             if self.clock.step == 0 and saved is None:
                 self.observe()
                 self.save()  # last: a run killed in between starts anew and misses no picture
             for index in range(self.clock.stage, len(self.stages)):
                 self.play_stage(index, saved, signals)
                 saved = None
-        for observer in self.observers:
-            observer.finish(self.averaged, self.clock)
+            for observer in self.observers:
+                observer.finish(self.averaged, self.clock)
         self.engine.barrier()
         return self.averaged
 
@@ -96,12 +97,12 @@ class Trainer:
         self.measured = measured(stage)
         if self.clock.stage != index:
             self.clock = replace(self.clock, stage=index, round=0, progress=0.0)
-        self.optimizers = {name: player.optimizer(self.parameters[name]) for name, player in self.players.items()}
+        self.optimizers = {name: optimizer(name, player, self.parameters[name]) for name, player in self.players.items()}
         for name, state in saved["optimizers"].items() if saved else ():
             self.optimizers[name].load_state_dict(state)
         start, rank, world = self.clock.images, self.engine.rank, self.engine.world
         order = Order(len(self.data), self.seed, start=start, batch_size=stage.batch_size, rank=rank, world=world)
-        batches = self.data.batches(order, self.engine.device)
+        batches = checked(self.data.batches(order, self.engine.device), self.data, stage.batch_size // world)
         while self.clock.round < stage.rounds:
             self.play_round(stage, batches)
             last = self.clock.step == self.rounds
@@ -141,7 +142,7 @@ class Trainer:
             seed_device(seed_of(*place), self.engine.device)
             with self.engine.autocast():
                 loss = turn.objective(micro, clock)
-            self.watch.see(turn, clock, loss.total)
+            self.watch.see(turn, clock, loss)
             scale = turn.gain / parts
             (loss.total if scale == 1 else loss.total * scale).backward(inputs=parameters)
             self.records.add(turn, loss, parts)
@@ -162,7 +163,7 @@ class Trainer:
         if due := [observer for observer in self.observers if last or self.clock.step % observer.every == 0]:
             game = self.averaged
             for observer in due:
-                observer(game, self.clock, self.records.last)
+                observer(game.eval(), self.clock, self.records.last)
 
     def save(self) -> None:
         """Write a checkpoint, unless its weights are not finite."""

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from pinxit.core.clock import Clock
 from pinxit.core.engine import Engine
-from pinxit.core.errors import NonFiniteError, RunError
-from pinxit.core.game import AbstractGame, Player, Turn
+from pinxit.core.errors import InputError, NonFiniteError, RunError
+from pinxit.core.game import AbstractGame, Loss, Player, Turn
 from pinxit.core.steps import gradient_norm
 
 
@@ -28,9 +28,11 @@ class Watch:
         self._seen: list[tuple[str, Turn, Clock, Tensor]] = []
         self._moved: dict[str, tuple[Turn, Clock]] = {}
 
-    def see(self, turn: Turn, clock: Clock, total: Tensor) -> None:
-        """Note a loss before it is differentiated."""
-        self._seen.append(("loss", turn, clock, total.detach()))
+    def see(self, turn: Turn, clock: Clock, loss: Loss) -> None:
+        """Note a loss before it is differentiated; raises InputError for what is none, naming the turn."""
+        if wrong := _no_loss(loss):
+            raise InputError(f"the objective of turn `{turn.name}` returned {wrong}")
+        self._seen.append(("loss", turn, clock, loss.total.detach()))
         if self.every == 1:
             self.check()
 
@@ -74,6 +76,20 @@ class Watch:
             raise RunError(
                 f"the processes' replicas differ at round {clock.step}: an objective changed a weight or buffer itself"
             )
+
+
+def _no_loss(loss: object) -> str:
+    """What is wrong with what an objective returned; "" where nothing is."""
+    if not isinstance(loss, Loss):
+        return f"a {type(loss).__name__}: it must be a Loss(total, stats)"
+    total = loss.total
+    if not isinstance(total, Tensor) or total.numel() != 1:
+        got = f"of shape {tuple(total.shape)}" if isinstance(total, Tensor) else f"that is a {type(total).__name__}"
+        return f"a total {got}: it must be a scalar tensor, such as a mean over the batch"
+    if not total.requires_grad:
+        return "a total without a gradient: it was detached, or computed from no parameter, or under no_grad"
+    bad = [f"`{name}`, a {type(value).__name__}" for name, value in loss.stats.items() if not isinstance(value, Tensor)]
+    return f"the stat {bad[0]}: stats are tensors, which stay on the device" if bad else ""
 
 
 def _gradient_of(turn: Turn, clock: Clock) -> NonFiniteError:
