@@ -54,7 +54,7 @@ class Trainer(trainer.Trainer):
             raise InputError(f"the game was built for {game.spec}, the data {data.name} has {data.spec}: build it with data.spec")
         game.class_names = tuple(map(str, getattr(data, "class_names", ()))) if data.spec.classes else ()
         super().__init__(game, data, run_dir, seed=seed, settings=settings)
-        system = type(game).__module__.rpartition(".")[2].replace("_", "-")
+        system = systems.name_of(game)
         self.about = {
             "system": system,
             "paper": asdict(systems.about(system)) if system in systems.names() else {},
@@ -104,7 +104,7 @@ def from_pretrained(path: str | Path) -> AbstractGame:
         weights = path / "model.safetensors"
     else:
         about, weights = _of_run(path)
-    module = systems.load(about["system"].replace("_", "-"))
+    module = systems.load(systems.spelt(about["system"]))
     game = module.build(module.Config.of(about["config"], where=str(path)), Spec(**about["spec"]))
     game.class_names = tuple(map(str, about.get("classes") or ()))
     checkpoint.read_weights(weights, game)

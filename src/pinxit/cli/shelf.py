@@ -45,13 +45,18 @@ def show_run(chosen: options.Info) -> None:
     """Print what a run is, how far it got, and its figures."""
     folder = find(chosen.folder)
     about = description(folder)
-    paper = systems.about(about["system"])
-    console.say(f"{folder}: {paper.name}, {paper.title} ({paper.authors}, {paper.year}). {paper.link}")
+    own = "." in about["system"]
+    if own:
+        console.say(f"{folder}: {about['system']}, a class of Python code")
+    else:
+        paper = systems.about(about["system"])
+        console.say(f"{folder}: {paper.name}, {paper.title} ({paper.authors}, {paper.year}). {paper.link}")
     for section in ("preset", "seed", "data", "spec", "classes", "source", "config", "settings"):
         if section in about:
             console.say(f"{section:<12}{_flat(about[section])}")
     _progress(folder)
-    _size(folder)
+    if not own:
+        _size(folder)
     _figures(folder / "figures.json")
 
 
@@ -74,7 +79,7 @@ def description(folder: Path) -> dict[str, Any]:
     about = read_file(folder / name)
     if not isinstance(about.get("system"), str):
         raise InputError(f"{folder / name} names no system: it must be one that pinxit wrote")
-    return {**about, "system": about["system"].replace("_", "-")}
+    return {**about, "system": systems.spelt(about["system"])}
 
 
 def spec_of(folder: Path) -> Spec:

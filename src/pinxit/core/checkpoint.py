@@ -97,7 +97,9 @@ def read_weights(path: Path, module: nn.Module) -> None:
 
 def save_model(game: AbstractGame, directory: Path) -> None:
     """`config.json` (system, configuration, data spec, names of the classes) and `model.safetensors`, each written whole."""
-    system = type(game).__module__.removeprefix("pinxit.systems.")
+    kind = type(game)
+    package, _, module = kind.__module__.rpartition(".")
+    system = module if package == "pinxit.systems" else f"{kind.__module__}.{kind.__qualname__}"
     about = {"system": system, "config": game.config.model_dump(mode="json"), "spec": game.spec.to_dict()}
     about |= {"classes": list(game.class_names)} if game.class_names else {}
     files.write(directory / "model.safetensors", to_bytes(_state(game)))

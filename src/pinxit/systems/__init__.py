@@ -47,6 +47,21 @@ def load(name: str) -> ModuleType:
     return importlib.import_module(f"pinxit.systems.{_path(name).stem}")
 
 
+def name_of(game: object) -> str:
+    """What records call the system of `game`: its name here, or `module.Class` where it is none of this folder.
+
+    A file of the user's may have the name of one of ours, and the class in it is another for all that.
+    """
+    kind = type(game)
+    package, _, module = kind.__module__.rpartition(".")
+    return module.replace("_", "-") if package == __name__ else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def spelt(recorded: str) -> str:
+    """The name of a system as commands spell it, from how files do: `wgan_gp` is `wgan-gp`; those of Python code stay."""
+    return recorded if "." in recorded else recorded.replace("_", "-")
+
+
 def about(name: str) -> About:
     """Title, authors, year and link of a system."""
     head = " ".join((ast.get_docstring(_tree(name)) or "").split())
@@ -119,6 +134,9 @@ def _is_light(node: ast.stmt) -> bool:
 
 
 def _path(name: str) -> Path:
+    if "." in name:
+        fix = "build it in Python and fill it with `pinxit.core.checkpoint.read_weights(path, game)`"
+        raise InputError(f"`{name}` is a class of Python code and no system of pinxit's own: {fix}")
     if name not in names():
         raise InputError(f"unknown system `{name}`: {near(name, names())}")
     return Path(__file__).parent / f"{name.replace('-', '_')}.py"
