@@ -14,7 +14,8 @@ from pinxit import training
 from pinxit.core import protocols
 from pinxit.core.config import Settings
 from pinxit.core.game import AbstractGame
-from toys._elsewhere import a_gpu
+from pinxit.core.trainer import Trainer
+from toys._elsewhere import a_gpu, waits
 from toys._nets import Tiny
 from toys._play import IMAGES, SYSTEMS, differing, named, of_folder, shortened
 
@@ -81,3 +82,21 @@ def test_a_run_and_its_model_are_what_they_are_on_the_cpu(name, tmp_path, monkey
             assert x.device == device
             assert torch.equal(before, x.cpu())
     assert differing(expected, found) == []
+
+
+@pytest.mark.parametrize("name", [name for name in SYSTEMS if name != "cvae"])  # which looks whether its labels are classes
+def test_between_two_lines_of_the_log_the_cpu_never_waits_for_the_gpu(name, tmp_path, monkeypatch):
+    with a_gpu(monkeypatch):
+        game = shortened(named(name), 5)
+        trainer = Trainer(game, Tiny(IMAGES), tmp_path, settings=Settings(save_every=1000, log_every=1000))
+        play_round, found = trainer.play_round, []
+
+        def watched(*arguments):
+            waits.clear()
+            play_round(*arguments)
+            found.extend(waits)
+
+        monkeypatch.setattr(trainer, "play_round", watched)
+        trainer.fit()
+    assert trainer.clock.step >= 5
+    assert found == []

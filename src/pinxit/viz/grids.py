@@ -18,6 +18,8 @@ LEAST = 64
 """Smaller images are magnified until their longer side has this many pixels."""
 PLOT = 384
 """Pixels a side of a scatter plot."""
+CLASSES = 20
+"""Most classes that a picture shows."""
 PAPER = (255, 255, 255, 255)
 CLEAR = (255, 255, 255, 0)
 BLUE = (0, 114, 178)
