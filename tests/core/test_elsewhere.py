@@ -71,11 +71,16 @@ def draws(model: AbstractGame) -> Iterator[Tensor]:
             yield model.complete(x, torch.ones(16, 16).tril() > 0, generator=generator(), engine=engine, **told)
 
 
-@pytest.mark.parametrize("name", [*SYSTEMS, "pixelcnn:told"])
-def test_a_run_and_its_model_are_what_they_are_on_the_cpu(name, tmp_path, monkeypatch):
+LIKELIHOODS = ("vae", "cvae", "pixelcnn:told", "pixelrnn")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [*((name, "cuda") for name in (*SYSTEMS, "pixelcnn:told")), *((name, "mps") for name in LIKELIHOODS)]
+)
+def test_a_run_and_its_model_are_what_they_are_on_the_cpu(name, kind, tmp_path, monkeypatch):
     model, expected = played(named(name), Tiny(IMAGES), tmp_path / "here")
     drawn = list(draws(model))
-    with a_gpu(monkeypatch) as device:
+    with a_gpu(monkeypatch, kind) as device:
         model, found = played(named(name), Tiny(IMAGES), tmp_path / "there")
         assert {p.device for p in (*model.parameters(), *model.buffers())} == {device}
         for before, x in zip(drawn, draws(model), strict=True):

@@ -131,7 +131,7 @@ def a_gpu(monkeypatch: Any, kind: str = "cuda") -> Iterator[torch.device]:
     monkeypatch.setattr(Engine, "__init__", on_gpu)
     monkeypatch.setattr(nn.Module, "_apply", _apply)
     monkeypatch.setattr(sys.modules[__name__], "_kind", kind)
-    monkeypatch.setattr(torch.mps, "manual_seed", torch.default_generator.manual_seed)
+    monkeypatch.setattr(torch.mps, "manual_seed", lambda seed: torch.default_generator.manual_seed(seed))
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "default_generators", (torch.default_generator,))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "a GPU that is not there")
