@@ -14,7 +14,8 @@ from pinxit import training
 from pinxit.core import protocols
 from pinxit.core.config import Settings
 from pinxit.core.game import AbstractGame
-from toys._elsewhere import a_gpu
+from pinxit.core.trainer import Trainer
+from toys._elsewhere import a_gpu, waits
 from toys._nets import Tiny
 from toys._play import IMAGES, SYSTEMS, differing, named, of_folder, shortened
 
@@ -70,12 +71,17 @@ def draws(model: AbstractGame) -> Iterator[Tensor]:
             yield model.complete(x, torch.ones(16, 16).tril() > 0, generator=generator(), engine=engine, **told)
 
 
-@pytest.mark.parametrize("name", [*SYSTEMS, "pixelcnn:told"])
-def test_a_run_and_its_model_are_what_they_are_on_the_cpu(name, tmp_path, monkeypatch):
+LIKELIHOODS = ("vae", "cvae", "pixelcnn:told", "pixelrnn")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [*((name, "cuda") for name in (*SYSTEMS, "pixelcnn:told")), *((name, "mps") for name in LIKELIHOODS)]
+)
+def test_a_run_and_its_model_are_what_they_are_on_the_cpu(name, kind, tmp_path, monkeypatch):
     model, expected = played(named(name), Tiny(IMAGES), tmp_path / "here")
     torch.manual_seed(1)  # bits of a likelihood are drawn from the default generator
     drawn = list(draws(model))
-    with a_gpu(monkeypatch) as device:
+    with a_gpu(monkeypatch, kind) as device:
         model, found = played(named(name), Tiny(IMAGES), tmp_path / "there")
         assert {p.device for p in (*model.parameters(), *model.buffers())} == {device}
         torch.manual_seed(1)
@@ -83,3 +89,21 @@ def test_a_run_and_its_model_are_what_they_are_on_the_cpu(name, tmp_path, monkey
             assert x.device == device
             assert torch.equal(before, x.cpu())
     assert differing(expected, found) == []
+
+
+@pytest.mark.parametrize("name", [name for name in SYSTEMS if name != "cvae"])  # which looks whether its labels are classes
+def test_between_two_lines_of_the_log_the_cpu_never_waits_for_the_gpu(name, tmp_path, monkeypatch):
+    with a_gpu(monkeypatch):
+        game = shortened(named(name), 5)
+        trainer = Trainer(game, Tiny(IMAGES), tmp_path, settings=Settings(save_every=1000, log_every=1000))
+        play_round, found = trainer.play_round, []
+
+        def watched(*arguments):
+            waits.clear()
+            play_round(*arguments)
+            found.extend(waits)
+
+        monkeypatch.setattr(trainer, "play_round", watched)
+        trainer.fit()
+    assert trainer.clock.step >= 5
+    assert found == []

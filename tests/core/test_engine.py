@@ -1,10 +1,12 @@
 """What an engine settles for its process."""
 
 import ctypes
+import os
 import subprocess
 import sys
 
 import pytest
+import torch
 
 from pinxit.core.config import Settings, check_share
 from pinxit.core.engine import Engine
@@ -54,6 +56,35 @@ def test_a_device_that_is_not_here_is_said_with_those_that_are(monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     with pytest.raises(InputError, match="which has the cpu; take"):
         Engine(Settings(accelerator="cuda"))
+
+
+class OnGPU:
+    """What an engine asks of Fabric, on a GPU."""
+
+    device, global_rank, world_size = torch.device("cuda:0"), 0, 1
+
+    def __init__(self, **_):
+        pass
+
+    def launch(self):
+        pass
+
+
+def test_cuda_repeats_every_bit_and_the_cpu_is_left_alone(monkeypatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")  # so that what it was comes back
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    Engine(Settings(accelerator="cpu"))
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+    monkeypatch.setattr("lightning_fabric.Fabric", OnGPU)
+    monkeypatch.setattr("torch.utils.deterministic.fill_uninitialized_memory", True)
+    try:
+        Engine(Settings(accelerator="cuda"))
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"  # one of the two that cuBLAS repeats itself with
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 @pytest.mark.parametrize("batch", [(8, 1, 3), (8, 3, 1), (9, 2, 2)])

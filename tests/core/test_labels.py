@@ -10,6 +10,7 @@ from pinxit.diagnostics import health, probes
 from pinxit.evaluation.judge import Judge, of_model
 from pinxit.metrics.extraction import SampleSource
 from pinxit.observers.health import Health
+from pinxit.observers.samples import Samples
 from pinxit.systems import acgan, cgan, cvae, gan, pixelcnn
 
 SHARES = (400, 80, 20)
@@ -62,6 +63,14 @@ def test_it_is_judged_at_the_frequencies_of_its_data(data, perfect):
     (score,) = found.scores
     assert score.value.value < 2 * score.floor.value < alike.value.value / 2
     assert "its classes were drawn as often as toned has them" in found.lines
+
+
+def test_it_is_shown_at_the_frequencies_of_its_data(data, perfect, tmp_path):
+    observer = Samples(tmp_path, data, 10, 0)
+    observer.n = 300
+    fake, real = observer.draw(perfect)
+    dark = [(x.mean((1, 2, 3)) < 94 / 127.5 - 1).float().mean().item() for x in (fake, real)]
+    assert dark == pytest.approx([0.8, 0.8], abs=0.08)
 
 
 def test_classes_are_as_frequent_as_the_weights_say(perfect, monkeypatch):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pinxit import systems
+from pinxit.core.errors import InputError
 from pinxit.core.game import AbstractGame
 from pinxit.data import load
 from pinxit.diagnostics import causality
@@ -159,3 +160,22 @@ def test_of_a_model_that_is_there(name, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "there"))  # or the features of before would be read
     with a_gpu(monkeypatch) as device:
         assert same(ask(made(system).to(device)), expected)
+
+
+@pytest.mark.parametrize("name", OF_FEATURES)
+def test_of_features_from_where_there_is_no_float64(name, monkeypatch):
+    with a_gpu(monkeypatch, "mps"):
+        OF_FEATURES[name](there)
+
+
+@pytest.mark.parametrize("name", OF_MODELS)
+def test_of_a_model_where_there_is_no_float64(name, tmp_path, monkeypatch):
+    system, ask = OF_MODELS[name]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with a_gpu(monkeypatch, "mps") as device:
+        model = made(system).to(device)
+        if name in ("annealing", "annealing of a generator", "both ways"):
+            with pytest.raises(InputError, match="lacks the float64 that annealing needs"):
+                ask(model)
+        else:
+            ask(model)

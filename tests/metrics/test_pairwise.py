@@ -40,18 +40,22 @@ def offset(n, d, seed, shift):
     return 3 + 0.05 * (torch.randn(n, d, generator=torch.Generator().manual_seed(seed)) + shift)
 
 
-@pytest.mark.parametrize(("made", "d", "share"), [(activations, 1024, 5e-5), (activations, 100, 5e-5), (offset, 256, 3e-3)])
+@pytest.mark.parametrize(("made", "d", "gain"), [(activations, 1024, 1), (activations, 100, 1), (offset, 256, 5)])
 @pytest.mark.parametrize("n", [300, 900])
 @pytest.mark.parametrize("shift", [0.0, 0.02])
-def test_float32_errs_by_a_small_share_of_the_standard_error(made, d, share, n, shift):
-    """Against float64, at equal laws too, where the standard error is smallest: as `kernel_distance` says, at every n."""
+def test_float32_errs_by_a_small_share_of_the_standard_error(made, d, gain, n, shift):
+    """Against float64, at equal laws too, where the standard error is smallest: as `kernel_distance` says, at every n.
+
+    How a processor adds up the terms of a product decides how near to the bound that comes. Products about the mean (`Pairs`)
+    gain on it where all is far from the origin.
+    """
     x, y = made(n, d, 1, 0.0), made(n, d, 2, shift)
     exact = kernel_distance(x.double(), y.double())
     k = _sums(x.double(), y.double())
     r = (k.squares / n**2 / k.centred()).sqrt().item()
     bound = 3 * d**0.5 * 2**-24 * r
-    for found in (kernel_distance(x, y), kernel_and_neighbourhoods(x, y)[0]):
-        assert abs(found.value - exact.value) < min(bound, share) * exact.standard_error
+    for found, share in ((kernel_distance(x, y), bound), (kernel_and_neighbourhoods(x, y)[0], bound / gain)):
+        assert abs(found.value - exact.value) < share * exact.standard_error
         assert found.standard_error == pytest.approx(exact.standard_error, rel=1e-4)
 
 

@@ -291,7 +291,7 @@ def numbers_on_canvas(network, x, labels, slope):
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("order", ["cached", "wavefront"])
 def test_kept_numbers_are_those_of_a_whole_pass(name, order):
-    """In float32 they differ by less than a tenth of what is called a tie; so do both from float64."""
+    """In float32 they differ by less than a tenth of what is called a tie, or not at all; so do both from float64."""
     network, out, x, labels = case(name)
     x = level_value(torch.randint(out.levels, x.shape, generator=torch.Generator().manual_seed(2)), out.levels)
     with torch.no_grad():
@@ -300,9 +300,9 @@ def test_kept_numbers_are_those_of_a_whole_pass(name, order):
         judge = Judge(network, out, torch.rand(*x.permute(0, 2, 3, 1).shape, dtype=torch.float64), labels)
         exact = judge.exact(x.double(), labels).unflatten(1, (x.shape[1], -1))
     assert whole.std() > 0.1
-    assert 0 < (whole - kept).abs().max() < judge.tolerance / 10
+    assert (whole - kept).abs().max() < judge.tolerance / 10
     assert (whole - exact).abs().max() < judge.tolerance / 10
-    assert (kept - exact).abs().max() < judge.tolerance / 10
+    assert 0 < (kept - exact).abs().max() < judge.tolerance / 10
     assert judge.tolerance < 1e-3
 
 

@@ -1,11 +1,12 @@
-"""A GPU for machines that have none: tensors computed on the CPU that say they are on `cuda:0` and refuse what CUDA refuses.
+"""A GPU for machines that have none: tensors computed on the CPU that say they are there and refuse what CUDA, or Apple's, does.
 
-What is caught: two places met in one operation, a numpy array of a tensor that is elsewhere, a CPU generator for draws there.
-What is not: memory, speed, asynchrony, other last bits.
+What is caught: two places met in one operation, a numpy array of a tensor that is elsewhere, a CPU generator for draws there,
+float64 on Apple's, and (in `waits`) that the CPU waits for the GPU. What is not: memory, speed, other last bits.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,14 +16,21 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-CUDA = torch.device("cuda:0")
 _PLAIN = torch._C.DisableTorchFunctionSubclass
 _ANYWHERE = {"copy_", "__setitem__", "set_", "__set__", "_set_data", "to", "__get__", "__delete__", "type_as"}
 """Operations that take tensors of two places."""
+_WAIT = {"item", "tolist", "cpu", "nonzero", "equal", "allclose", "unique", "masked_select"}
+_WAIT |= {"__bool__", "__float__", "__int__", "__index__"}
+"""Operations for which the CPU waits until the GPU has come so far."""
+
+_kind = "cuda"
+"""Of the GPU that there is: cuda or mps."""
+waits: list[str] = []
+"""Those that were asked for, since it was last cleared."""
 
 
 class Elsewhere(torch.Tensor):
-    """A tensor that is computed on the CPU and says that it is on `cuda:0`."""
+    """A tensor that is computed on the CPU and says that it is on a GPU."""
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -32,12 +40,16 @@ class Elsewhere(torch.Tensor):
             with _PLAIN():
                 grad = func(*args)
             return grad if grad is None else there(grad)
+        if name in _WAIT:
+            waits.append(name)
         if func == torch.Tensor.device.__get__:
-            return CUDA
-        if func in (torch.Tensor.is_cuda.__get__, torch.Tensor.is_cpu.__get__):
-            return func == torch.Tensor.is_cuda.__get__
+            return torch.device(_kind, 0)
+        if func in (torch.Tensor.is_cuda.__get__, torch.Tensor.is_mps.__get__, torch.Tensor.is_cpu.__get__):
+            return func == (torch.Tensor.is_cuda if _kind == "cuda" else torch.Tensor.is_mps).__get__
         if name in ("numpy", "__array__"):
-            raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy it to host memory first.")
+            raise TypeError(
+                f"can't convert {_kind}:0 device type tensor to numpy. Use Tensor.cpu() to copy it to host memory first."
+            )
         if func is torch.Tensor.cpu:
             return here(args[0])
         if func is torch.Tensor.to:
@@ -49,13 +61,13 @@ class Elsewhere(torch.Tensor):
         elif name not in _ANYWHERE:
             _check(name, tree_leaves((args, kwargs)))
         if isinstance(kwargs.get("generator"), torch.Generator):
-            raise RuntimeError(f"Expected a 'cuda' device type for generator but found 'cpu' ({name})")
+            raise RuntimeError(f"Expected a '{_kind}' device type for generator but found 'cpu' ({name})")
         if kwargs.get("device") is not None:
             place = torch.device(kwargs.pop("device"))
             with _PLAIN():
                 out = func(*args, **kwargs)
-            return there(out) if place.type == "cuda" else here(out)
-        return super().__torch_function__(func, types, args, kwargs)
+            return there(out) if place.type == _kind else here(out)
+        return _allowed(super().__torch_function__(func, types, args, kwargs))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> torch.Tensor:
         if id(self) not in memo:
@@ -76,7 +88,7 @@ class Elsewhere(torch.Tensor):
 
 
 class _Place(TorchFunctionMode):
-    """Makes on `cuda:0` what is asked for there."""
+    """Makes there what is asked for there."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -86,17 +98,17 @@ class _Place(TorchFunctionMode):
             return _to(*args, **kwargs)
         if func is torch.Tensor.cuda:
             return there(args[0])
-        if (place := kwargs.get("device")) is not None and torch.device(place).type == "cuda":
+        if (place := kwargs.get("device")) is not None and torch.device(place).type == _kind:
             if isinstance(kwargs.get("generator"), torch.Generator):
-                raise RuntimeError("Expected a 'cuda' device type for generator but found 'cpu'")
+                raise RuntimeError(f"Expected a '{_kind}' device type for generator but found 'cpu'")
             return there(func(*args, **{**kwargs, "device": "cpu"}))
         return func(*args, **kwargs)
 
 
 def there(x: torch.Tensor) -> torch.Tensor:
-    """`x` on `cuda:0`."""
+    """`x` on the GPU."""
     with _PLAIN():
-        return x if isinstance(x, Elsewhere) else x.as_subclass(Elsewhere)
+        return _allowed(x if isinstance(x, Elsewhere) else x.as_subclass(Elsewhere))
 
 
 def here(x: torch.Tensor) -> torch.Tensor:
@@ -106,23 +118,25 @@ def here(x: torch.Tensor) -> torch.Tensor:
 
 
 @contextmanager
-def a_gpu(monkeypatch: Any) -> Iterator[torch.device]:
-    """For its time there is one GPU, which engines choose."""
+def a_gpu(monkeypatch: Any, kind: str = "cuda") -> Iterator[torch.device]:
+    """For its time there is one GPU, cuda or mps, which engines choose."""
     from pinxit.core.engine import Engine
 
     made = Engine.__init__
 
     def on_gpu(engine: Engine, settings: Any) -> None:
         made(engine, settings)
-        engine.device = CUDA
+        engine.device = torch.device(kind, 0)
 
     monkeypatch.setattr(Engine, "__init__", on_gpu)
     monkeypatch.setattr(nn.Module, "_apply", _apply)
+    monkeypatch.setattr(sys.modules[__name__], "_kind", kind)
+    monkeypatch.setattr(torch.mps, "manual_seed", lambda seed: torch.default_generator.manual_seed(seed))
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "default_generators", (torch.default_generator,))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "a GPU that is not there")
     with _Place():
-        yield CUDA
+        yield torch.device(kind, 0)
 
 
 def _apply(module: nn.Module, move: Any, recurse: bool = True) -> nn.Module:
@@ -149,7 +163,7 @@ def _to(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         args = (args[0].device, args[0].dtype, *args[1:])
     copied = {"copy": kwargs.pop("copy", False)}
     device, dtype, _, layout = torch._C._nn._parse_to(*args, **kwargs)
-    elsewhere = isinstance(x, Elsewhere) if device is None else device.type == "cuda"
+    elsewhere = isinstance(x, Elsewhere) if device is None else device.type == _kind
     if elsewhere == isinstance(x, Elsewhere):
         with _PLAIN():
             out = x.to(dtype=x.dtype if dtype is None else dtype, memory_format=layout or torch.preserve_format, **copied)
@@ -162,7 +176,16 @@ def _to(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
 def _check(name: str, values: list[Any]) -> None:
     tensors = [x for x in values if isinstance(x, torch.Tensor)]
     if any(not isinstance(x, Elsewhere) and x.ndim for x in tensors):
-        raise RuntimeError(f"Expected all tensors to be on the same device, but found cuda:0 and cpu ({name})")
+        raise RuntimeError(f"Expected all tensors to be on the same device, but found {_kind}:0 and cpu ({name})")
+
+
+def _allowed(out: Any) -> Any:
+    """`out`, if the GPU has numbers of its kind."""
+    if _kind == "mps":
+        with _PLAIN():
+            if any(isinstance(x, Elsewhere) and x.dtype == torch.float64 for x in tree_leaves(out)):
+                raise TypeError("Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64.")
+    return out
 
 
 def _indexed(index: Any) -> bool:

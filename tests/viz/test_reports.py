@@ -103,6 +103,14 @@ def test_the_paper_may_stand_in_the_configuration(tmp_path):
     assert "From the folder</h1>" not in viz.report([folder], "t", {"gan": PAPER})
 
 
+@pytest.mark.parametrize(("names", "said"), [("['<cat>', dog]", "0 <cat>, 1 dog."), ("['10', '9']", ""), ("[]", "")])
+def test_numbers_above_classes_are_explained_where_they_are_no_names(names, said, tmp_path):
+    folder = run_folder(tmp_path, config=f"system: cgan\nclasses: {names}\n")
+    viz.grid(torch.zeros(4, 1, 8, 8)).save(folder / "classes.png")
+    text = "".join(Page(viz.report([folder], "x")).text)
+    assert re.search(r"the latent code is the same\.(.*)", text)[1].strip() == said
+
+
 def test_several_runs_have_an_overview_that_leads_to_each(tmp_path):
     page = viz.report([run_folder(tmp_path, name) for name in ("one", "two", "three")], "Three")
     tags = Page(page).tags

@@ -54,6 +54,8 @@ class Engine:
             # Fabric's import has torch look for CUDA by loading NVML, at every optimizer step: a third of a small step.
             os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
             _keep_freed_memory()
+        elif self.fabric.device.type == "cuda":
+            _repeat_every_bit()
         self.device: torch.device = self.fabric.device
         self.rank: int = self.fabric.global_rank
         self.world: int = self.fabric.world_size
@@ -171,6 +173,13 @@ def _keep_freed_memory() -> None:
     if tune := getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None:
         tune(M_MMAP_THRESHOLD, KEPT)
         tune(M_TRIM_THRESHOLD, KEPT)
+
+
+def _repeat_every_bit() -> None:
+    """Have CUDA compute the same bits each time, or a resumed run would be no uninterrupted one; where it can't, torch warns."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[missing-attribute]  # all is written first
 
 
 def _leave() -> None:

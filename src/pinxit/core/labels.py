@@ -66,6 +66,12 @@ def as_often(game: Any, data: Data) -> tuple[int, ...]:
     return tuple(found) if len(set(found)) > 1 else ()
 
 
+def sampler(game: Any, data: Data) -> Any:
+    """What samples as `game` does, with classes as often as `data` has them: see `as_often`."""
+    weights = as_often(game, data)
+    return AsOften(game, weights) if weights else game
+
+
 class AsOften:
     """Samples of a conditional model in which classes are as frequent as `weights` (classes,) say.
 

@@ -206,7 +206,7 @@ def _asked(model: nn.Module, height: int, width: int) -> tuple[Causal, tuple[int
     if painted:
         rows, columns = min(rows, model.spec.height), min(columns, model.spec.width)
     shape = (network.groups, height or rows, width or columns)
-    asked: Causal = copy.deepcopy(network).double().cpu()  # type: ignore[assignment]
+    asked: Causal = copy.deepcopy(network).cpu().double()  # type: ignore[assignment]
     return asked, shape
 
 

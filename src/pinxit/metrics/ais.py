@@ -249,7 +249,7 @@ def suits(model: Any, data: Data | None = None) -> None:
     """Refuse a model that can't be annealed, or not on this data.
 
     Raises:
-        InputError: a prior of each class, no density of x given z, no likelihood, or a model of other data.
+        InputError: a prior of each class, no density of x given z, no likelihood, a place without float64, or other data's model.
     """
     name = type(model).__name__
     if isinstance(model, ConditionalBound):
@@ -258,6 +258,8 @@ def suits(model: Any, data: Data | None = None) -> None:
         raise InputError(f"{name} has no density of x given z: wrap a generator in GaussianObservation, with a sigma")
     if "no likelihood" in model.measure:
         raise InputError(f"{name} has no likelihood ({model.measure}): train it with --binarise dynamic")
+    if model.latents(1, generator=torch.Generator()).device.type == "mps":
+        raise InputError(f"{name} is on an Apple GPU, which lacks the float64 that annealing needs: move it to the CPU")
     if data is not None:
         check(model, data)
 

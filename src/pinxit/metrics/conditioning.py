@@ -21,6 +21,7 @@ from pinxit.core.errors import InputError
 from pinxit.core.protocols import Conditional, Data
 from pinxit.core.rng import seed_of
 from pinxit.metrics.classifier import CHUNK, Classifier, Part
+from pinxit.metrics.distances import wide
 
 STYLES = ("ink", "slant", "width", "height")
 Scorer = Callable[[Tensor, Tensor], Tensor]
@@ -185,7 +186,7 @@ def style_features(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 4"]:
 
     ink = mean w;  slant = cov(col, row) / var(row);  width, height = the standard deviations of col and row, in pixels.
     """
-    w = ((x.double() + 1) / 2).mean(1)
+    w = ((wide(x) + 1) / 2).mean(1)
     _, height, width = w.shape
     rows, columns = (torch.arange(side, dtype=w.dtype, device=w.device) for side in (height, width))
     row, col = torch.meshgrid(rows, columns, indexing="ij")
@@ -368,7 +369,7 @@ def _scores(score: Scorer, x: Tensor, y: Tensor) -> Tensor:
         out = score(images, labels)
         if tuple(out.shape) != (len(images),) or not bool(out.isfinite().all()):
             raise InputError(f"`score` gave {tuple(out.shape)} for {len(images)} pairs: it must give one finite score a pair")
-        pieces.append(out.double().cpu())
+        pieces.append(out.cpu().double())
     return torch.cat(pieces)
 
 

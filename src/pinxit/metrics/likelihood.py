@@ -128,7 +128,7 @@ def exact(
             parts = [model.log_prob_of_class(x, labels) for _, x, labels in batches if labels is not None]
         else:
             parts = [model.log_prob(x) for _, x, _ in batches]
-        values = torch.cat(parts).double().cpu()
+        values = torch.cat(parts).cpu().double()
     measure = getattr(model, "measure", None) or bits.measure(data.spec)
     return estimated(values, data, chosen.protocol("exact", measure, 0, split, weights))
 
@@ -141,9 +141,9 @@ def latents(model: Weighs, data: Data, *, n: int = 0, samples: int = 8, seed: in
     for indices, x, labels in chosen.batches(max(1, rows // samples), model.target):
         mu, logvar = model.posterior(x, labels)
         noise = noise_of(indices, 0, samples, mu.shape[1], seed).to(mu)
-        log_weights = model.log_weights(x, noise, labels).double().mean(dim=0)
+        log_weights = model.log_weights(x, noise, labels).cpu().double().mean(dim=0)
         z = mu + (0.5 * logvar).exp() * noise[0]
-        parts.append((log_weights.cpu(), model.rate(x, labels).double().cpu(), *(t.double().cpu() for t in (mu, logvar, z))))
+        parts.append((log_weights, model.rate(x, labels).cpu().double(), *(t.cpu().double() for t in (mu, logvar, z))))
     elbo, rate, mu, logvar, z = (torch.cat(column) for column in zip(*parts, strict=True))
     spread = mu.var(dim=0) if len(mu) > 1 else torch.zeros(mu.shape[1])
     among = [model.posterior(x, labels) for _, x, labels in most.batches(rows, model.target)]
@@ -312,14 +312,14 @@ def _stream(
 ) -> dict[int, tuple[Tensor, Tensor]]:
     """L_k and effective sample size, each (n,), at every mark: sums of weights in float64, kept relative to the greatest."""
     d = model.posterior(x[:1], None if labels is None else labels[:1])[0].shape[1]
-    greatest = torch.full((len(x),), -math.inf, dtype=torch.float64, device=x.device)
+    greatest = torch.full((len(x),), -math.inf, dtype=torch.float64)
     total, squares = torch.zeros_like(greatest), torch.zeros_like(greatest)
     out = {}
     stops = sorted({*marks, *range(BLOCK, marks[-1], BLOCK)})
     for start, stop in zip((0, *stops), stops, strict=False):
         noise = noise_of(indices, start, stop, d, seed)
         for part in noise.split(max(1, rows // len(x))):
-            log_weights = model.log_weights(x, part.to(x.device), labels).double()
+            log_weights = model.log_weights(x, part.to(x.device), labels).cpu().double()
             top = torch.maximum(greatest, log_weights.amax(dim=0))
             relative = (log_weights - top).exp()
             shrink = (greatest - top).exp()
@@ -327,5 +327,5 @@ def _stream(
             squares = squares * shrink.square() + relative.square().sum(dim=0)
             greatest = top
         if stop in marks:
-            out[stop] = (greatest + total.log() - math.log(stop)).cpu(), (total.square() / squares).cpu()
+            out[stop] = (greatest + total.log() - math.log(stop)), total.square() / squares
     return out

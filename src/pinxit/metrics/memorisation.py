@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pinxit.core.errors import InputError
-from pinxit.metrics.distances import checked
+from pinxit.metrics.distances import checked, wide
 from pinxit.metrics.nearest import authenticity, copying, lower_tail, nearest, rank_z
 from pinxit.metrics.prd import kmeans
 
@@ -120,7 +120,8 @@ def memorisation(
     distance, hit = (found[:, 0] for found in nearest(both, train))
     reached, back = hit.unique(return_inverse=True)
     own = nearest(train[reached], train, exclude=reached)[0][:, 0][back]
-    cell = _cells(both, train, min(cells, len(train)), generator)
+    cell = _cells(both, train, min(cells, len(train)), generator).cpu()
+    distance, own = distance.cpu(), own.cpu()
     n, m = len(generated), len(held_out)
     genuine = (distance > own).double()
     near, real = distance[:n], distance[n:]
@@ -148,7 +149,7 @@ def _p(value: float, null: Tensor) -> float:
 
 def _cells(rows: Tensor, train: Tensor, k: int, generator: torch.Generator) -> Int[Tensor, " n"]:
     centres = kmeans(train, k, generator=generator)[0]
-    return torch.cdist(rows.double(), centres.double()).argmin(1)
+    return torch.cdist(wide(rows), wide(centres)).argmin(1)
 
 
 def _exchanged(
@@ -156,15 +157,15 @@ def _exchanged(
 ) -> dict[str, Tensor]:
     """The three statistics where it is drawn anew which samples are the generated ones."""
     total, m = len(distance), len(distance) - n
-    within = torch.zeros(total, dtype=torch.float64, device=distance.device)
+    within = torch.zeros(total, dtype=torch.float64)
     for which in cell.unique().tolist():
         within[cell == which] = _ranks(distance[cell == which])
     overall, kinds = _ranks(distance), torch.nn.functional.one_hot(cell).double()
     ranks = kinds * within[:, None]
     found: dict[str, list[Tensor]] = {"z": [], "c_t": [], "authenticity": []}
     for start in range(0, times, 100):
-        order = torch.rand(min(100, times - start), total, generator=generator).argsort(1)[:, :n].to(distance.device)
-        chosen = torch.zeros(len(order), total, dtype=torch.float64, device=distance.device).scatter_(1, order, 1.0)
+        order = torch.rand(min(100, times - start), total, generator=generator).argsort(1)[:, :n]
+        chosen = torch.zeros(len(order), total, dtype=torch.float64).scatter_(1, order, 1.0)
         found["z"].append(_z(chosen @ overall, n, m))
         found["authenticity"].append(chosen @ genuine / n)
         count = chosen @ kinds

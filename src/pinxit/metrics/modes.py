@@ -107,10 +107,11 @@ def mixture_modes(
     k, d = centres.shape
     if not len(x) or not sigma > 0:
         raise InputError(f"{len(x)} samples and `sigma` {sigma}: modes are counted with at least one sample and `sigma` > 0")
+    x, places = x.cpu().double(), centres.cpu().double()
     names = _names(names, k) if names else tuple(f"({', '.join(f'{v:.2f}' for v in c)})" for c in centres.tolist())
     # The matrix product form of the distance loses the digits that tell 2.99 sigma from 3.01.
-    plain, places = "donot_use_mm_for_euclid_dist", centres.to(x.device).double()
-    distance, mode = torch.cdist(x.double(), places, compute_mode=plain).min(1)
+    plain = "donot_use_mm_for_euclid_dist"
+    distance, mode = torch.cdist(x, places, compute_mode=plain).min(1)
     mode = (torch.cdist(places, places, compute_mode=plain) < 1e-3 * sigma).int().argmax(1)[mode]
     good = distance < 3 * sigma
     counts = mode[good].bincount(minlength=k)
@@ -118,8 +119,8 @@ def mixture_modes(
         captured=int((counts > 0).sum()),
         total=k,
         high_quality=float(good.double().mean()),
-        reverse_kl=kl_to(counts, torch.full((k,), 1 / k, device=counts.device)),
-        spread=_spread(x[good].double(), mode[good], counts) / (sigma * _cut(d)),
+        reverse_kl=kl_to(counts, torch.full((k,), 1 / k)),
+        spread=_spread(x[good], mode[good], counts) / (sigma * _cut(d)),
         counts=tuple(counts.tolist()),
         dropped=tuple(name for name, count in zip(names, counts.tolist(), strict=True) if not count),
     )
@@ -150,18 +151,18 @@ def stacked_modes(
     channels = images.shape[1]
     digits, sure = [], []
     for part in images.split(chunk):
-        probabilities = classify(part.reshape(-1, 1, *part.shape[2:])).double().softmax(1)
+        probabilities = classify(part.reshape(-1, 1, *part.shape[2:])).cpu().double().softmax(1)
         greatest, digit = probabilities.view(len(part), channels, -1).max(2)
         digits.append(digit)
         sure.append(greatest)
     confidence, total = torch.cat(sure), classes**channels
-    weights = classes ** torch.arange(channels - 1, -1, -1, device=confidence.device)
+    weights = classes ** torch.arange(channels - 1, -1, -1)
     counts = (torch.cat(digits) * weights).sum(1).bincount(minlength=total)
     names = stack_names(channels, classes)
     return StackedModes(
         captured=int((counts > 0).sum()),
         total=total,
-        kl=kl_to(counts, torch.full((total,), 1 / total, device=counts.device)),
+        kl=kl_to(counts, torch.full((total,), 1 / total)),
         floor=kl_floor(total, len(images)),
         max_softmax=float(confidence.mean()),
         confident=float((confidence > 0.9).all(1).double().mean()),

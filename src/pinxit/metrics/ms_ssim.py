@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pinxit.core.errors import InputError
+from pinxit.metrics.distances import wide
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Of the scales from fine to coarse (Wang et al. 2003, section 3.2)."""
@@ -76,7 +77,7 @@ def ms_ssim(x: Float[Tensor, "n c h w"], y: Float[Tensor, "n c h w"]) -> Float[T
     """
     scales = scales_of(*x.shape[2:])
     # l compares means, so it is no function of differences alone: black must be 0.
-    a, b = ((images.double() + 1) / 2 for images in (x, y))
+    a, b = ((wide(images) + 1) / 2 for images in (x, y))
     product = a.new_ones(a.shape[:2])
     for scale in range(scales):
         light, contrast = _maps(a, b)

@@ -67,9 +67,9 @@ def path_length(model: HasLatents, features: Features, *, n: int = 2000, epsilon
         count = min(UNIT, n - start)
         a, b = model.latents(2 * count, generator=generator).chunk(2)
         t = (1 - epsilon) * (uniform(count, 1, device=a.device, generator=generator) + 1) / 2
-        near, far = (features(model.decode(path(a, b, at))).double() for at in (t, t + epsilon))
+        near, far = (features(model.decode(path(a, b, at))).cpu().double() for at in (t, t + epsilon))
         found.append((far - near).square().sum(1) / epsilon**2)
-    return _mean(torch.cat(found).cpu(), features.name)
+    return _mean(torch.cat(found), features.name)
 
 
 def _mean(lengths: Tensor, name: str) -> PathLength:

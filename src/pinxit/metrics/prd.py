@@ -106,7 +106,7 @@ def prd(
     curves, scores = [], []
     for _ in range(runs):
         cell = kmeans(union, clusters, generator=generator)[1]
-        curve = torch.stack(prd_curve(*(part.bincount(minlength=clusters).double() for part in cell.split(n))))
+        curve = torch.stack(prd_curve(*(part.bincount(minlength=clusters).cpu().double() for part in cell.split(n))))
         curves.append(curve)
         scores.append((f_beta(curve[0], curve[1], 8.0), f_beta(curve[0], curve[1], 1 / 8)))
     mean, found = torch.stack(curves).mean(0), torch.tensor(scores, dtype=torch.float64)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pinxit.metrics.distances import BLOCK, Pairs, Seen, above, checked, kth_nearest
+from pinxit.metrics.distances import BLOCK, Pairs, Seen, above, checked, kth_nearest, wide
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def neighbourhoods(
     pairs = Pairs(real, generated)
     closed, opened, others = (radius / pairs.unit for radius in (closed, opened, others))
     precise, recalled, covered = (torch.zeros(size, dtype=torch.bool, device=real.device) for size in (m, n, n))
-    balls = torch.zeros(m, dtype=torch.float64, device=real.device)
+    balls = wide(real[:0]).new_zeros(m)
     widest = torch.maximum(closed, opened)
     for rows, columns, low in pairs.tiles(block):
         if seen[2] is not None:
@@ -111,7 +111,7 @@ def neighbourhoods(
         inside = squared < opened[i]
         covered[i[inside]] = True
         balls += j[inside].bincount(minlength=m)
-    precision, recall, coverage = (float(found.double().mean()) for found in (precise, recalled, covered))
+    precision, recall, coverage = (float(found.cpu().double().mean()) for found in (precise, recalled, covered))
     expected = expected_coverage(n, m, k_density)
     return Neighbourhoods(
         PrecisionRecall(precision, recall, k), DensityCoverage(*_density(balls, k_density), coverage, expected, k_density)

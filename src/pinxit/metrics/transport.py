@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pinxit.core.errors import InputError
-from pinxit.metrics.distances import checked
+from pinxit.metrics.distances import checked, wide
 
 DIRECTIONS = 256
 
@@ -86,8 +86,8 @@ def sliced(x: Float[Tensor, "n d"], y: Float[Tensor, "m e"], *, count: int = DIR
         raise InputError(f"samples of {x.shape[1]} and {y.shape[1]} dimensions: a distance needs equal ones")
     if count < 1:
         raise InputError(f"`count` is {count}: at least one direction is needed")
-    theta = directions(x.shape[1], count, seed).to(x.device)
-    each = torch.cat([wasserstein_1d(x.double() @ part, y.double() @ part) for part in theta.split(64, dim=1)])
+    theta = directions(x.shape[1], count, seed).to(wide(x[:0]))
+    each = torch.cat([wasserstein_1d(wide(x) @ part, wide(y) @ part) for part in theta.split(64, dim=1)])
     return Sliced(float(each.mean()), float(each.std()) / math.sqrt(count) if count > 1 else math.nan, count)
 
 
@@ -112,7 +112,7 @@ def wasserstein(x: Float[Tensor, "n d"], y: Float[Tensor, "m e"], *, p: float | 
         import ot
     except ImportError:
         raise InputError("the exact Wasserstein distance needs POT: pip install 'pinxit[eval]'") from None
-    a, b = x.double().cpu(), y.double().cpu()
+    a, b = x.cpu().double(), y.cpu().double()
     cost = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").pow(p).numpy()
     plan, log = ot.emd([], [], cost, numItermax=10**8, log=True, check_marginals=False)
     if log["warning"] is not None:

@@ -103,7 +103,7 @@ def logistic_test(
     w = _logistic(_bordered((train - mean) / scale), signs, ridge)
     rights = [sign * (_bordered((part[half:] - mean) / scale) @ w) > 0 for part, sign in ((a, -1), (b, 1))]
     right, total = sum(int(r.sum()) for r in rights), 2 * (n - half)
-    of_real, of_generated = (float(r.double().mean()) for r in rights)
+    of_real, of_generated = (float(r.cpu().double().mean()) for r in rights)
     p = binomial_tail(total - right, total, 0.5)
     return ClassifierTest(right / total, of_real, of_generated, p, total, "logistic regression")
 

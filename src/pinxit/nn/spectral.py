@@ -80,7 +80,7 @@ def operator_norm(layer: nn.Module, shape: tuple[int, ...], *, tolerance: float 
     """
     weight = layer.weight
     assert isinstance(weight, Tensor)
-    weight = weight.detach().double()
+    weight = weight.detach().to("cpu" if weight.device.type == "mps" else weight.device, torch.float64)  # Apple's has no float64
 
     def apply(x: Tensor) -> Tensor:
         match layer:

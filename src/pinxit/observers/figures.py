@@ -114,7 +114,7 @@ def _bound(game: protocols.Bound | protocols.ConditionalBound, batch: Batch, see
             parts.append(game.elbo_given(x, labels, generator=generator))
         else:
             parts.append(game.elbo(x, generator=generator))
-    reconstruction, kl = (torch.cat(values).double().cpu() for values in zip(*parts, strict=True))
+    reconstruction, kl = (torch.cat(values).cpu().double() for values in zip(*parts, strict=True))
     return reconstruction, kl
 
 
@@ -124,8 +124,8 @@ def _exact(game: protocols.Likelihood, batch: Batch) -> tuple[Tensor, str]:
     of = f"{of}; " if of else ""
     if isinstance(game, protocols.ConditionalLikelihood):
         values = [game.log_prob_of_class(x, labels) for x, labels in _parts(game, batch) if labels is not None]
-        return torch.cat(values).double().cpu(), f"exact, given the class; {of}"
-    return torch.cat([game.log_prob(x) for x, _ in _parts(game, batch)]).double().cpu(), f"exact; {of}"
+        return torch.cat(values).cpu().double(), f"exact, given the class; {of}"
+    return torch.cat([game.log_prob(x) for x, _ in _parts(game, batch)]).cpu().double(), f"exact; {of}"
 
 
 def _parts(game: Any, batch: Batch) -> list[tuple[Tensor, Tensor | None]]:

@@ -15,7 +15,7 @@ from pinxit.core import files, protocols, records
 from pinxit.core.averaging import published
 from pinxit.core.clock import Clock
 from pinxit.core.errors import InputError
-from pinxit.core.labels import AsOften, as_often
+from pinxit.core.labels import sampler
 from pinxit.core.rng import seed_of, seeded
 from pinxit.diagnostics import health, probes
 from pinxit.diagnostics.divisions import Stacks
@@ -122,10 +122,9 @@ class Health:
         path = self.run_dir / "metrics.jsonl"
         history = records.read(path) if path.exists() else []
         generator, judge = torch.Generator().manual_seed(seed), probes.opponent(game)
-        weights = as_often(game, self.data)
-        sampler = AsOften(game, weights) if weights else game
+        drawn = sampler(game, self.data)
         with torch.no_grad(), seeded(seed):
-            return health.examine_sampler(sampler, against, against.size, generator=generator, judge=judge, history=history)
+            return health.examine_sampler(drawn, against, against.size, generator=generator, judge=judge, history=history)
 
 
 def join(run_dir: Path) -> None:

@@ -13,6 +13,7 @@ from pinxit.core.labels import labelled
 from pinxit.core.rng import seed_of, seeded
 from pinxit.observers.ending import AbstractEnding
 from pinxit.observers.samples import shown, some_of
+from pinxit.viz import grids
 from pinxit.viz.classes import category_grid, class_grid, traversals
 from pinxit.viz.directions import noise_decoded
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 MEASURED = 500
-CLASSES = 20
-"""Most classes shown."""
 
 
 class Pictures(AbstractEnding):
@@ -53,10 +52,10 @@ class Pictures(AbstractEnding):
                 x, _ = self.shown_to(game, self.data, MEASURED)
                 self.keep("noise", noise_decoded({type(game).__name__: game}, x, seed=self.seed))
             if isinstance(game, protocols.Conditional) and self.data.spec.classes:
-                classes, names = range(min(self.data.spec.classes, CLASSES)), numbers(self.data)
+                classes, names = range(min(self.data.spec.classes, grids.CLASSES)), numbers(self.data)
                 self.keep("classes", class_grid(game, classes, seed=self.seed, names=names))
             if isinstance(game, protocols.HasCodes):
-                self.keep("categories", category_grid(game, most=CLASSES, seed=self.seed))
+                self.keep("categories", category_grid(game, most=grids.CLASSES, seed=self.seed))
                 if game.codes()[1]:
                     self.keep("traversals", traversals(game, seed=self.seed))
 
@@ -74,7 +73,7 @@ class Pictures(AbstractEnding):
             return
         first, second = codes.float().var(dim=0, correction=0).argsort(descending=True, stable=True)[:2].sort().values.tolist()
         if told:
-            classes = range(min(self.data.spec.classes, CLASSES))
+            classes = range(min(self.data.spec.classes, grids.CLASSES))
             self.keep("manifold", viz.manifolds(game, classes, dims=(first, second), names=numbers(self.data)))
         else:
             self.keep("manifold", viz.manifold(game, dims=(first, second)))

@@ -11,7 +11,7 @@ import torch
 from pinxit import viz
 from pinxit.core import files, protocols
 from pinxit.core.clock import Clock
-from pinxit.core.labels import labelled
+from pinxit.core.labels import labelled, sampler
 from pinxit.core.rng import seed_of, seeded
 from pinxit.viz.timelines import Sheet, chosen, sheets, short
 
@@ -73,14 +73,14 @@ class Samples:
         files.write_with(self.run_dir / "real_beside_fake.png", viz.real_beside_fake(real, fake).save)
 
     def draw(self, game: protocols.Samples) -> tuple[Tensor, Tensor]:
-        """The fixed noise's samples and as many real ones."""
+        """The fixed noise's samples, their classes as often as the data has them, and as many real ones."""
         real = some(self.data, self.n, self.seed)
         if self.extent is None and self.data.spec.continuous:
             self.extent = viz.grids.extent_of(real)
         generator = torch.Generator().manual_seed(seed_of("samples", self.seed))
         # The default generator is put back: a model that draws from it as well must not be able to change the run.
         with torch.no_grad(), seeded(seed_of("samples", self.seed)):
-            fake = game.sample(self.n, generator=generator)
+            fake = sampler(game, self.data).sample(self.n, generator=generator)
         return shown(fake), shown(real)
 
 

@@ -18,6 +18,8 @@ LEAST = 64
 """Smaller images are magnified until their longer side has this many pixels."""
 PLOT = 384
 """Pixels a side of a scatter plot."""
+CLASSES = 20
+"""Most classes that a picture shows."""
 PAPER = (255, 255, 255, 255)
 CLEAR = (255, 255, 255, 0)
 BLUE = (0, 114, 178)
@@ -121,7 +123,7 @@ def scatter(points: Tensor, extent: float, size: int = PLOT) -> Image.Image:
 
     Drawn by addition of ink, not by a plotting library: exactly repeatable, and a point outside leaves no mark.
     """
-    xy = points.detach().double().cpu().numpy().reshape(-1, 2)
+    xy = points.detach().cpu().double().numpy().reshape(-1, 2)
     at = (xy * (1, -1) / extent + 1) * size / 2 - 0.5  # pixel centres have whole coordinates
     ink = np.zeros((size, size))
     radius, reach = 1.9, 3

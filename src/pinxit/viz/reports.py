@@ -251,7 +251,14 @@ def _figure(run: Run, name: str) -> str:
         size = opened.size
     alt, head, caption = PICTURES[name]
     picture = html.image(path.read_bytes(), "image/png", f"{run.system}: {alt}", size)
-    return f"<figure>{picture}{html.caption(head, caption)}</figure>"
+    return f"<figure>{picture}{html.caption(head, f'{caption} {_key(run)}' if name == 'classes' else caption)}</figure>"
+
+
+def _key(run: Run) -> str:
+    """What the numbers above the columns of classes mean; nothing where the names are numbers themselves and stand there."""
+    names = [str(name) for name in run.config.get("classes") or ()][: grids.CLASSES]
+    numbers = all(name.removeprefix("-").isdecimal() for name in names)
+    return "" if numbers else ", ".join(f"{number} {name}" for number, name in enumerate(names)) + "."
 
 
 def _animation(run: Run) -> str:
