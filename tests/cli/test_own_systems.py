@@ -1,5 +1,6 @@
 """Games of a user's own module, even one that is called as a system of pinxit is."""
 
+import os
 import subprocess
 import sys
 
@@ -87,3 +88,14 @@ for wrong in (torch.rand(9), torch.rand(9, 2, 2, 2), torch.rand(9, 2).numpy()):
         "features are a tensor of shape (9, 2, 2, 2): they must be a tensor of rows (n, d)",
         "features are a ndarray: they must be a tensor of rows (n, d)",
     ]
+
+
+def test_names_of_authors_are_read_in_any_locale(tmp_path):
+    """A system's file is UTF-8, as Python has it, whatever the terminal speaks."""
+    (tmp_path / "own.py").write_text(
+        '"""Attention (Łukasz Kaiser, 2017). https://arxiv.org/abs/1706.03762"""\n', encoding="utf-8"
+    )
+    code = "import sys, pathlib; from pinxit import systems; print(len(systems._parsed(pathlib.Path(sys.argv[1])).body))"
+    env = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "own.py")], env=env, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("1\n", "")

@@ -148,4 +148,4 @@ def _tree(name: str) -> ast.Module:
 
 @cache
 def _parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
+    return ast.parse(path.read_bytes())  # which Python decodes as it does its own files, whatever the locale
