@@ -88,5 +88,5 @@ def test_points_of_no_known_centres_have_no_modes_to_count():
     data = Tiny(Spec(2, 1, 1, levels=0), 200)
     found = pinxit.evaluate(Plane(), data, n=64, controls=False)
     assert [score.value.name for score in found.scores][:2] == ["sliced W1", "precision"]
-    with pytest.raises(InputError, match="metric `modes` counts those of points with known `centres`"):
+    with pytest.raises(InputError, match="counts those of points or stacked digits, not of tiny, which says no `centres`"):
         pinxit.evaluate(Plane(), data, n=64, metrics=("modes",))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -16,19 +17,31 @@ TOLERANCE = 1e-3
 
 
 def checked(batches: Iterator[Batch], data: Data, size: int) -> Iterator[Batch]:
-    """The batches of `data`, of `size` samples each: form and kind of every one, and the values of the first.
+    """The batches of `data`, of `size` samples each, once the first is read: form and kind of every one, the values of the first.
 
     Raises:
         InputError: other shapes or types than `Batch` and the spec say, images beyond [-1, 1], labels that are no class.
     """
-    first = True
-    for batch in batches:
-        wrong = _form(batch, data, size) or (_values(batch, data) if first else "")
-        if wrong:
-            raise InputError(f"a batch of {data.name} {wrong}")
-        first = False
-        yield batch
-    raise InputError(f"the batches of {data.name} came to an end: `batches` gives one for each index tensor of an endless order")
+    first = _next(batches, data, size)
+    if wrong := _values(first, data):  # read back now and not in a round, where the CPU waits for nothing
+        raise InputError(f"a batch of {data.name} {wrong}")
+    return chain((first,), _rest(batches, data, size))
+
+
+def _rest(batches: Iterator[Batch], data: Data, size: int) -> Iterator[Batch]:
+    while True:
+        yield _next(batches, data, size)
+
+
+def _next(batches: Iterator[Batch], data: Data, size: int) -> Batch:
+    batch = next(batches, None)
+    if batch is None:
+        raise InputError(
+            f"the batches of {data.name} came to an end: `batches` gives one for each index tensor of an endless order"
+        )
+    if wrong := _form(batch, data, size):
+        raise InputError(f"a batch of {data.name} {wrong}")
+    return batch
 
 
 def _form(batch: object, data: Data, size: int) -> str:

@@ -155,8 +155,8 @@ class Judge:
             if measure.needs == "classes" and not self._reads_classes:
                 raise InputError(f"metric `{measure.name}` needs classes, {self.data.name} has no labels: leave it out")
             if measure.needs == "modes" and not (self._centred or self._stacked):
-                kinds = "points with known `centres` and `sigma`, or of stacked digits"
-                raise InputError(f"metric `modes` counts those of {kinds}, not of {self.data.name}: leave it out")
+                name = self.data.name + (", which says no `centres`" if self.spec.continuous else "")
+                raise InputError(f"metric `modes` counts those of points or stacked digits, not of {name}: leave it out")
 
     @property
     def _reads_classes(self) -> bool:
