@@ -16,12 +16,20 @@ TOLERANCE = 1e-3
 """What an image may lie beyond [-1, 1]."""
 
 
-def checked(batches: Iterator[Batch], data: Data, size: int) -> Iterator[Batch]:
+def checked(batches: Iterator[Batch], data: Data, size: int, left: int) -> Iterator[Batch]:
     """The batches of `data`, of `size` samples each, once the first is read: form and kind of every one, the values of the first.
+
+    Args:
+        batches: of `data`.
+        data: says what they must be.
+        size: samples in each.
+        left: rounds that want one; without any nothing is read.
 
     Raises:
         InputError: other shapes or types than `Batch` and the spec say, images beyond [-1, 1], labels that are no class.
     """
+    if not left:
+        return batches
     first = _next(batches, data, size)
     if wrong := _values(first, data):  # read back now and not in a round, where the CPU waits for nothing
         raise InputError(f"a batch of {data.name} {wrong}")

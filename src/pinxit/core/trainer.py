@@ -100,9 +100,9 @@ class Trainer:
         self.optimizers = {name: optimizer(name, player, self.parameters[name]) for name, player in self.players.items()}
         for name, state in saved["optimizers"].items() if saved else ():
             self.optimizers[name].load_state_dict(state)
-        start, rank, world = self.clock.images, self.engine.rank, self.engine.world
+        start, rank, world, left = self.clock.images, self.engine.rank, self.engine.world, stage.rounds - self.clock.round
         order = Order(len(self.data), self.seed, start=start, batch_size=stage.batch_size, rank=rank, world=world)
-        batches = checked(self.data.batches(order, self.engine.device), self.data, stage.batch_size // world)
+        batches = checked(self.data.batches(order, self.engine.device), self.data, stage.batch_size // world, left)
         while self.clock.round < stage.rounds:
             self.play_round(stage, batches)
             last = self.clock.step == self.rounds
