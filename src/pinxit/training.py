@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -71,11 +72,12 @@ class Trainer(trainer.Trainer):
 
     def fit(self) -> AbstractGame:
         """Train to the end, from the last checkpoint if there is one; see `core.trainer.Trainer.fit` for what is raised."""
-        self.keep_config()
-        game = super().fit()
-        if self.engine.rank == 0:
-            game.save_pretrained(self.run_dir / "model")
-        self.engine.barrier()
+        with files.alone(self.run_dir) if self.engine.rank == 0 else nullcontext():
+            self.keep_config()
+            game = super().fit()
+            if self.engine.rank == 0:
+                game.save_pretrained(self.run_dir / "model")
+            self.engine.barrier()
         return game
 
     def keep_config(self) -> None:

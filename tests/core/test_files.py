@@ -2,11 +2,26 @@
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
 from pinxit.core import files
-from pinxit.core.errors import RunError
+from pinxit.core.errors import InputError, RunError
+
+HOLDS = """
+import os, sys, time
+from pathlib import Path
+from pinxit.core import files
+
+with files.alone(Path(sys.argv[1])):
+    worker = os.fork()
+    if worker:
+        print(worker, flush=True)
+    time.sleep(60)
+"""
 
 
 def full(*args, **kwargs):
@@ -115,3 +130,23 @@ def test_a_folder_that_is_none(tmp_path):
         files.write(tmp_path / "file" / "a.txt", "x")
     with pytest.raises(RunError, match="Not a directory"), files.new_folder(tmp_path / "file" / "step"):
         pass
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks of POSIX")
+def test_a_folder_is_one_process_s_until_that_is_killed_whatever_its_workers_do(tmp_path):
+    folder = tmp_path / "run"
+    with subprocess.Popen([sys.executable, "-c", HOLDS, str(folder)], stdout=subprocess.PIPE, text=True) as other:
+        worker = int(other.stdout.readline())
+        try:
+            with (
+                pytest.raises(InputError, match="another process is at work in .*run: wait for it, stop it, or"),
+                files.alone(folder),
+            ):
+                pass
+            other.kill()
+            other.wait()
+            with files.alone(folder):
+                pass
+            os.kill(worker, 0)  # it is alive
+        finally:
+            os.kill(worker, signal.SIGKILL)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pinxit.core.errors import RunError
+from pinxit.core.errors import InputError, RunError
 
 
 @contextmanager
@@ -71,6 +71,31 @@ def new_folder(path: Path) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep `folder` to this process: raises InputError where another is at work in it.
+
+    The system lets go of it however a process ends, SIGKILL included. Where files can't be locked (Windows, some network disks)
+    nobody is kept out.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with said_aloud(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("a")
+    with lock:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of the process: its workers do not hold it
+        except (BlockingIOError, PermissionError):
+            raise InputError(f"another process is at work in {folder}: wait for it, stop it, or take another --run") from None
+        except OSError:
+            pass
+        yield
 
 
 def remove(path: Path) -> None:
