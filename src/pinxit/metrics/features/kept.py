@@ -188,13 +188,18 @@ def _whole(path: Path, n: int, dim: int) -> np.ndarray | None:
 
 
 def writer(key: str | None, n: int, dim: int, block: int) -> OnDisk | InMemory:
-    """Where a matrix is made: in the first folder that takes it, else in memory with a warning; without a key in memory."""
+    """Where a matrix is made: in the first folder that takes it, else in memory with a warning.
+
+    Without a key, or where another process makes the same matrix and will keep it, in memory.
+    """
     if key is None:
         return InMemory(n, dim)
     reason = ""
     for folder in folders():
         try:
             return OnDisk(folder / f"{key}.npy", n, dim, block)
+        except BlockingIOError:
+            return InMemory(n, dim)
         except OSError as error:
             reason = f"{folder}: {error.strerror or error}"
     warnings.warn(f"features are computed but not kept ({reason})", stacklevel=3)
@@ -219,10 +224,9 @@ def _owned(path: Path) -> io.FileIO:
             # Between opening and locking, the other may have finished and renamed it.
             if not path.exists() or path.stat().st_ino != os.fstat(handle.fileno()).st_ino:
                 raise BlockingIOError
-        except OSError as error:
+        except OSError:
             handle.close()
-            busy = isinstance(error, BlockingIOError)
-            raise OSError(error.errno, "another process computes the same features") if busy else error from None
+            raise
     return handle
 
 
