@@ -110,7 +110,8 @@ def lower_tail(values: Float[Tensor, " n"], null: Float[Tensor, " m"], *, quanti
     """Share of `values` below the null's lower quantile, and the probability of so many or more where both have one law.
 
     The threshold is the null's j-th smallest value, j of `tail_rank`. The number of n exchangeable values below it is
-    beta-binomial(n, j, m + 1 - j), whatever the law: so the p-value is exact, the quantile's own error included.
+    beta-binomial(n, j, m + 1 - j), whatever the law: so the p-value is exact, the quantile's own error included. Where values tie
+    the null decides j too and p is no longer exact: with 0.8 to 5 % zeros in both, p < 0.01 in 0.1 to 1 % of 3,000 draws.
 
     Args:
         values: of the samples in question.
