@@ -231,7 +231,7 @@ def whole(tmp_path_factory):
 @pytest.mark.parametrize(("launch", "victim"), [(torchrun, 1), (alone, 1), (alone, 0)])
 def test_killed_process_ends_the_run_everywhere_and_it_resumes(tmp_path, whole, launch, victim):
     devices = 1 if launch is torchrun else 2
-    process, pids = begun(launch(tmp_path, devices, "long", "equilibrium"), tmp_path, ROUNDS="150")
+    process, pids = begun(launch(tmp_path, devices, "long", "equilibrium"), tmp_path, ROUNDS="150", HESITATES="1.5")
     os.kill(pids[victim], signal.SIGKILL)
     start = time.monotonic()
     try:

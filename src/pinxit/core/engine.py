@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from pinxit.core.config import Settings
-from pinxit.core.errors import InputError, RunError
+from pinxit.core.errors import InputError, LostPeerError
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's mallopt (malloc.h)."""
@@ -148,11 +148,11 @@ class Engine:
 
 @contextmanager
 def _peers() -> Iterator[None]:
-    """Say in one line that another process is gone: what it died of is its own to say."""
+    """Say in one line that another process is gone."""
     try:
         yield
     except RuntimeError as error:
-        raise RunError(
+        raise LostPeerError(
             "another process of this run ended; the last checkpoint is intact, the same command goes on from it"
         ) from error
 

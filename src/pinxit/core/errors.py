@@ -14,6 +14,10 @@ class RunError(RuntimeError):
     """A run that can't go on for a reason outside its code (full disk, lost peer); the last checkpoint is intact."""
 
 
+class LostPeerError(RunError):
+    """Another process of the run ended; what it died of is its own to say."""
+
+
 class NonFiniteError(ArithmeticError):
     """A loss, gradient or parameter became infinite or NaN."""
 

@@ -88,7 +88,7 @@ class Trainer:
                 saved = None
             for observer in self.observers:
                 observer.finish(self.averaged, self.clock)
-        self.engine.barrier()
+            self.engine.barrier()
         return self.averaged
 
     def play_stage(self, index: int, saved: dict[str, Any] | None, signals: Signals) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -43,11 +45,18 @@ def to_the_end(folder: Path, devices: int, seed: int, accumulate: int, toys: lis
         torch.save({"kept": trainer.kept, "last": trainer.records.last}, folder / f"{toy}-rank{trainer.engine.rank}.pt")
 
 
+def hesitating(*error: Any) -> None:
+    """What a busy machine does to a process that wants to say why it ends: a launcher ends the others meanwhile."""
+    time.sleep(float(os.environ.get("HESITATES", "0")))
+    sys.__excepthook__(*error)
+
+
 def long(folder: Path, devices: int, toy: str) -> None:
     module = importlib.import_module(f"toys.{toy}")
     game = module.build(module.PRESETS["tiny"].replace(rounds=int(os.environ.get("ROUNDS", "3000"))), PLANE)
     settings = Settings(devices=devices, save_every=10, log_every=4)
     trainer = Trainer(game, Tiny(PLANE), folder / "run", settings=settings)
+    sys.excepthook = hesitating
     (folder / f"pid-{trainer.engine.rank}").write_text(str(os.getpid()))
     try:
         trainer.fit()
