@@ -11,7 +11,10 @@ import importlib
 import os
 from pathlib import Path
 
-NAMES = ("ring", "grid", "collapse", "stacked", "infogan", "conditional", "fair", "vanishing", "likelihood")
+NAMES = (
+    "ring", "grid", "collapse", "stacked", "packing", "infogan", "conditional", "fair", "vanishing", "likelihood", "importance",
+    "density",
+)  # fmt: skip
 
 
 def main() -> None:

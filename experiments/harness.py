@@ -20,7 +20,7 @@ Measured = dict[str, Any]
 
 @dataclass(frozen=True)
 class Run:
-    """One model: a system's preset with changes, on named data, from a seed."""
+    """One model: a system's preset with changes, on named data (or `name[:n]`, its first n samples), from a seed."""
 
     name: str
     system: str
@@ -66,7 +66,8 @@ def play(experiment: Experiment, name: str, runs: Path) -> None:
     """Train one run to its end, from its checkpoint if there is one, and keep what is measured."""
     import torch
 
-    from pinxit import data, systems
+    from experiments import parts
+    from pinxit import systems
     from pinxit.core import files
     from pinxit.core.config import Settings
     from pinxit.observers.timing import seconds
@@ -74,7 +75,7 @@ def play(experiment: Experiment, name: str, runs: Path) -> None:
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     run = next(run for run in experiment.runs if run.name == name)
-    module, real = systems.load(run.system), data.load(run.data)
+    module, real = systems.load(run.system), parts.load(run.data)
     config = module.PRESETS[run.preset].replace(**run.changes)
     game = module.build(config, real.spec, seed=run.seed)
     folder = runs / experiment.name / run.name

@@ -31,6 +31,7 @@ LEFT_OUT = (
     "cpu_seconds",
     "trace",
     "dropped",
+    "values",
 )
 TOLD = ("swap", "match_auc", "diversity")
 """What is told below the table, in words."""

@@ -6,7 +6,8 @@ import math
 import re
 
 import pytest
-from experiments import harness, health_rates, page, readings, ring
+import torch
+from experiments import harness, health_rates, page, parts, readings, ring
 from experiments.__main__ import NAMES
 
 from pinxit import systems
@@ -28,8 +29,18 @@ def test_every_run_is_a_preset_with_fields_that_exist(name):
     assert len(names) == len(set(names)), "runs share a folder"
     for run in found.runs:
         systems.preset(run.system, run.preset).replace(**run.changes)
-        assert run.data in catalogue.names()
+        assert run.data.partition("[:")[0] in catalogue.names()
         assert run.name.endswith(f"-s{run.seed}")
+
+
+def test_a_part_of_a_data_set():
+    whole, part = parts.load("fashion-mini"), parts.load("fashion-mini[:300]")
+    assert (part.name, len(part), part.spec, part.class_names) == ("fashion-mini[:300]", 300, whole.spec, whole.class_names)
+    some = torch.tensor([299, 0])
+    assert torch.equal(part.batch(some).images, whole.batch(some).images)
+    assert torch.equal(part.batch(some).labels, whole.batch(some).labels)
+    assert part.fingerprint != whole.fingerprint
+    assert part.test().fingerprint == whole.test().fingerprint
 
 
 @pytest.mark.parametrize("path", sorted(harness.RESULTS.glob("*.json")), ids=lambda path: path.stem)
