@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import hypothesis
 import pytest
 import torch
 from jaxtyping import install_import_hook
@@ -18,6 +19,9 @@ from pinxit.core.spec import Spec
 from toys._nets import Tiny
 
 torch.set_num_threads(1)
+# How long an example takes is the machine's affair.
+hypothesis.settings.register_profile("any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture

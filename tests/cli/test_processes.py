@@ -139,7 +139,7 @@ def test_an_optional_value_is_understood_without_typeguard(tmp_path):
 
 def test_a_mistake_in_a_process_of_its_own(tmp_path):
     process = start(tmp_path, "train", "gann")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     assert (process.returncode, out, err) == (2, "", "pinxit: unknown system `gann`: did you mean `gan`?\n")
 
 
@@ -149,7 +149,7 @@ def test_a_reader_that_leaves_is_no_error(tmp_path, words):
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
-        assert process.wait(timeout=60) == 128 + signal.SIGPIPE
+        assert process.wait(timeout=240) == 128 + signal.SIGPIPE
         assert process.stderr.read() == ""
 
 
@@ -157,11 +157,11 @@ def test_a_reader_that_leaves_is_no_error(tmp_path, words):
 def test_a_signal_saves_and_the_command_that_is_said_goes_on(tmp_path):
     words = ("train", "gan", "--preset", "tiny", "--rounds", "100000", "--run", "r")
     process = start(tmp_path, *words)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not (tmp_path / "r/checkpoints/step-000000000").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=240)
     assert process.returncode == 128 + signal.SIGTERM
     last = err.splitlines()[-1]
     assert last.startswith("pinxit: stopped and saved at round ")
@@ -172,7 +172,7 @@ def test_a_signal_saves_and_the_command_that_is_said_goes_on(tmp_path):
 @pytest.mark.slow
 def test_of_two_processes_one_prints(tmp_path):
     process = start(tmp_path, "train", "gan", "--preset", "tiny", "--devices", "2", "--accelerator", "cpu", "--run", "r")
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     assert out.count("gan (tiny)") == 1
     assert "on 2 processes on cpu" in out

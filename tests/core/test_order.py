@@ -16,7 +16,7 @@ def take(order: Order, batches: int) -> list[int]:
     return torch.cat(list(islice(order, batches))).tolist()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(n=sizes, seed=st.integers(0, 2**40), start=st.integers(0, 200), size=st.integers(1, 50))
 def test_position_alone_decides(n, seed, start, size):
     batches = 1 + 2 * n // size
@@ -24,7 +24,7 @@ def test_position_alone_decides(n, seed, start, size):
     assert got == [index_at(p, n, seed) for p in range(start, start + batches * size)]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(n=sizes, seed=st.integers(0, 10**6), size=st.integers(1, 50), epochs=st.integers(1, 3))
 def test_each_index_once_an_epoch(n, seed, size, epochs):
     got = take(Order(n, seed, batch_size=size), 1 + epochs * n // size)
@@ -32,7 +32,7 @@ def test_each_index_once_an_epoch(n, seed, size, epochs):
         assert sorted(got[e * n : (e + 1) * n]) == list(range(n))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(n=sizes, start=st.integers(0, 100), world=st.integers(1, 4), share=st.integers(1, 12), batches=st.integers(1, 4))
 def test_processes_partition_the_global_batch(n, start, world, share, batches):
     size = world * share
@@ -44,7 +44,7 @@ def test_processes_partition_the_global_batch(n, start, world, share, batches):
         assert torch.equal(dealt, batch)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(n=sizes, size=st.integers(1, 20), batches=st.integers(0, 6))
 def test_any_start_goes_on_where_another_stopped(n, size, batches):
     whole = take(Order(n, 1, batch_size=size), batches + 3)

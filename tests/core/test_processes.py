@@ -235,8 +235,8 @@ def test_killed_process_ends_the_run_everywhere_and_it_resumes(tmp_path, whole, 
     os.kill(pids[victim], signal.SIGKILL)
     start = time.monotonic()
     try:
-        code = process.wait(timeout=45)
-        while any(map(alive, pids)) and time.monotonic() < start + 45:
+        code = process.wait(timeout=90)
+        while any(map(alive, pids)) and time.monotonic() < start + 90:
             time.sleep(0.05)
         assert not any(map(alive, pids)), "an orphan"
         assert code != 0
@@ -258,8 +258,8 @@ def test_a_signal_saves_in_every_process(tmp_path, launch, number):
         os.killpg(process.pid, number)
     else:
         os.kill(process.pid, number)
-    process.wait(timeout=60)
-    end = time.monotonic() + 20
+    process.wait(timeout=90)
+    end = time.monotonic() + 60
     while any(map(alive, pids)) and time.monotonic() < end:
         time.sleep(0.05)
     assert not any(map(alive, pids))

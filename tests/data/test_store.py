@@ -109,7 +109,7 @@ def test_on_a_device_it_is_the_same_batch(made: Store, mirror: bool, whole: int,
     assert moved.count(data.images.nbytes) == (1 if whole else 0), "the set is moved once if it fits, else never"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(n=st.integers(1, 30), start=st.integers(0, 100), world=st.integers(1, 4), share=st.integers(1, 6), mirror=st.booleans())
 def test_each_index_once_an_epoch_from_any_start(n: int, start: int, world: int, share: int, mirror: bool) -> None:
     """Through the batches of every rank; the ranks' parts make up the whole batch."""

@@ -37,7 +37,7 @@ def mixed(pets: Path, noise: Callable[..., np.ndarray]) -> Path:
 
 def workers_left() -> int:
     gc.collect()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (left := len(multiprocessing.active_children())) and time.monotonic() < deadline:
         time.sleep(0.02)
     return left
