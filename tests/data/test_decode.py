@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from pinxit.core.errors import InputError
 from pinxit.data import load
@@ -110,6 +110,48 @@ def test_thirty_two_bit_grey(save: Save) -> None:
 def test_big_endian_sixteen_bits() -> None:
     content = b"P5 2 1 65535\n" + np.array([257, 65535], ">u2").tobytes()
     assert decode(content, Form(1, 2, 1)).tolist() == [[[1, 255]]]
+
+
+SRGB = np.array([[0.4360, 0.3851, 0.1431], [0.2225, 0.7169, 0.0606], [0.0139, 0.0971, 0.7142]])
+P3 = np.array([[0.51512, 0.29198, 0.15710], [0.24120, 0.69225, 0.06657], [-0.00105, 0.04189, 0.78407]])
+"""Linear red, green and blue to XYZ under D50 (IEC 61966-2-1 and SMPTE EG 432-1, adapted by Bradford)."""
+
+
+def profile(primaries: np.ndarray, name: bytes = b"wide") -> bytes:
+    """Pillow's sRGB profile under another name, with other primaries."""
+    content = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for number in range(struct.unpack(">I", content[128:132])[0]):
+        tag, offset, _ = struct.unpack(">4sII", content[132 + 12 * number : 144 + 12 * number])
+        if tag in (b"rXYZ", b"gXYZ", b"bXYZ"):
+            column = np.rint(primaries[:, b"rgb".index(tag[:1])] * 65536).astype(int)
+            content = content[: offset + 8] + struct.pack(">3i", *column) + content[offset + 20 :]
+    return content.replace("sRGB".encode("utf-16-be"), name.decode().encode("utf-16-be"))
+
+
+def curve(values: np.ndarray, *, back: bool) -> np.ndarray:
+    """sRGB's transfer curve, to light or back."""
+    if back:
+        return np.where(values <= 0.0031308, 12.92 * values, 1.055 * np.maximum(values, 1e-9) ** (1 / 2.4) - 0.055)
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.jpg"])
+def test_a_colour_profile_is_followed_to_srgb(save: Save, name: str) -> None:
+    given = np.full((16, 16, 3), (200, 120, 60), np.uint8)
+    options = {"quality": 100, "subsampling": 0} if name == "x.jpg" else {}
+    place = save(Image.fromarray(given), name, icc_profile=profile(P3), **options)
+    light = np.linalg.inv(SRGB) @ P3 @ curve(given[0, 0] / 255, back=False)
+    expected = 255 * curve(light, back=True)
+    assert np.abs(expected - given[0, 0]).max() > 10
+    assert np.abs(pixels(place)[8, 8] - expected).max() <= 2
+    luma = 200 * 0.299 + 120 * 0.587 + 60 * 0.114
+    assert abs(pixels(place, channels=1)[8, 8] - luma) <= 2, "grey is left as it is"
+
+
+@pytest.mark.parametrize("content", [profile(SRGB, b"sRGB"), profile(P3, b"sRGB"), b"damaged", profile(P3)[:300]])
+def test_a_profile_of_srgb_or_without_sense_changes_nothing(save: Save, noise: Callable[..., np.ndarray], content: bytes) -> None:
+    given = noise(9, 9)
+    assert (pixels(save(Image.fromarray(given), icc_profile=content)) == given).all()
 
 
 def test_cmyk_is_converted(save: Save) -> None:

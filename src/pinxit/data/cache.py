@@ -19,7 +19,7 @@ from pinxit.data import catalogue
 from pinxit.data.decode import Form
 from pinxit.data.filelist import Files
 
-FORMAT = 2
+FORMAT = 3
 PIXELS = "images.npy"
 _INDEX = "index.json"
 _NAME = ".pinxit-cache-"

@@ -1,4 +1,4 @@
-"""One image file to one uint8 array: every mode of Pillow to grey or RGB, upright, on white, antialiased to size."""
+"""One image file to one uint8 array: every mode of Pillow to grey or sRGB, upright, on white, antialiased to size."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 CENTRE, STRETCH = "centre", "stretch"
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
@@ -81,9 +82,19 @@ def plain(content: bytes, form: Form | None) -> Image.Image:
     """An encoded image of `form`; without one in its own size, "L" where it is grey and else "RGB"; raises BadImage."""
     with _reasons():
         image = upright(content)
-        if form is None:
-            return flat(image, 1 if _is_grey(image) else 3)
-        return fit(flat(image, form.channels), form)
+        out = flat(image, 1 if _is_grey(image) else 3) if form is None else fit(flat(image, form.channels), form)
+        to_srgb = _to_srgb(image.info.get("icc_profile")) if out.mode == "RGB" else None
+        return out if to_srgb is None else to_srgb.apply(out)
+
+
+@lru_cache(maxsize=8)
+def _to_srgb(profile: bytes | None) -> ImageCms.ImageCmsTransform | None:
+    """From the RGB space of a colour profile (Display P3 of phones, Adobe RGB); None where there is none, or it is sRGB."""
+    with suppress(Exception):  # a damaged profile is no reason to lose an image
+        found = ImageCms.ImageCmsProfile(io.BytesIO(profile)) if profile else None
+        if found and found.profile.xcolor_space == "RGB " and "sRGB" not in (found.profile.profile_description or ""):
+            return ImageCms.buildTransform(found, ImageCms.createProfile("sRGB"), "RGB", "RGB")
+    return None
 
 
 def upright(content: bytes) -> Image.Image:
