@@ -119,6 +119,12 @@ def test_every_image_is_shown_once_an_epoch():
     assert sorted(shown[:50]) == sorted(shown[50:100]) == list(range(50))
 
 
+def test_it_is_trained_where_gradients_are_off():
+    with torch.no_grad():
+        found = lenet(squares(200), protocol=QUICK, cache=False)
+    assert found.hash == lenet(squares(200), protocol=QUICK, cache=False).hash
+
+
 def test_seeds_decide_and_the_default_generator_is_left_alone():
     data = split_squares(60, 20)
     state = torch.get_rng_state()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from typing import Any
 
 import pytest
 import scipy.stats
@@ -11,12 +11,9 @@ import torch
 from torch import Tensor
 
 from pinxit.core.errors import InputError
-from pinxit.data import catalogue, load
 from pinxit.metrics.classifier import lenet
 from pinxit.metrics.memorisation import Memorisation, _exchanged, memorisation
 from pinxit.metrics.nearest import authenticity, copying, lower_tail, nearest, rank_z
-
-ROOT = Path(__file__).parents[2]
 
 
 def drawn(n: int, d: int, seed: int) -> Tensor:
@@ -121,14 +118,6 @@ def test_seeded_and_without_enough_for_any_cell() -> None:
         memorisation(drawn(5, 2, 0), drawn(20, 3, 1), drawn(6, 3, 2), generator=torch.Generator())
 
 
-def mnist(monkeypatch: pytest.MonkeyPatch):
-    if catalogue.located("mnist") is None:
-        monkeypatch.setenv("PINXIT_DATA", str(ROOT.parent / "shared" / "data"))
-    if catalogue.located("mnist") is None:
-        pytest.skip(f"mnist is not on this machine: {catalogue.how_to_get('mnist')}")
-    return load("mnist")
-
-
 def rows_of(data, seed: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """Images in [0, 1]: 10,000 to train on, 2,000 held out, and 2,000 of every generator of the table."""
     g = torch.Generator().manual_seed(seed)
@@ -162,9 +151,9 @@ TABLE = {
 
 
 @pytest.mark.slow
-def test_the_rows_of_mnists_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rows_of_mnists_pixels(mnist: Any) -> None:
     """MEM-1: Z within 2 below 10 and within 10 % above, and the verdicts."""
-    bank, held_out, made = rows_of(mnist(monkeypatch), 0)
+    bank, held_out, made = rows_of(mnist, 0)
     for name, (z, genuine, tail, copies) in TABLE.items():
         g = torch.Generator().manual_seed(1)
         found = memorisation(made[name].flatten(1), bank.flatten(1), held_out.flatten(1), generator=g)
@@ -176,12 +165,11 @@ def test_the_rows_of_mnists_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_five_per_cent_of_copies_are_found_among_features_and_blur_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_five_per_cent_of_copies_are_found_among_features_and_blur_is_none(mnist: Any) -> None:
     """MEM-2, on the features of the judge of MNIST, three draws of everything."""
-    data = mnist(monkeypatch)
-    judge = lenet(data)
+    judge = lenet(mnist)
     for seed in range(3):
-        bank, held_out, made = rows_of(data, seed)
+        bank, held_out, made = rows_of(mnist, seed)
         train, real = judge.features(2 * bank - 1), judge.features(2 * held_out - 1)
         verdicts = {
             name: memorisation(judge.features(2 * x - 1), train, real, generator=torch.Generator().manual_seed(seed))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from typing import Any
 
 import pytest
 import scipy.stats
@@ -11,11 +11,8 @@ import torch
 from torch import Tensor
 
 from pinxit.core.errors import InputError
-from pinxit.data import catalogue, load
 from pinxit.metrics import nearest as module
 from pinxit.metrics.nearest import auc, authenticity, copying, lower_tail, nearest, rank_z, tail_rank
-
-ROOT = Path(__file__).parents[2]
 
 
 def drawn(n: int, d: int, seed: int) -> Tensor:
@@ -152,16 +149,12 @@ ROWS = {
 
 
 @pytest.mark.slow
-def test_the_published_rows_on_the_pixels_of_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_published_rows_on_the_pixels_of_mnist(mnist: Any) -> None:
     """MEM-1: 10,000 training images, 2,000 generated, 2,000 held out; Z within 2 below 10, within 10 % above."""
-    if catalogue.located("mnist") is None:
-        monkeypatch.setenv("PINXIT_DATA", str(ROOT.parent / "shared" / "data"))
-    if catalogue.located("mnist") is None:
-        pytest.skip(f"mnist is not on this machine: {catalogue.how_to_get('mnist')}")
-    data, generator = load("mnist"), torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     order = torch.randperm(60_000, generator=generator)
-    bank, held_out, other, rest = (data.images[order].flatten(1).float() / 255).split((10_000, 2000, 2000, 46_000))
-    labels = data.labels[order]
+    bank, held_out, other, rest = (mnist.images[order].flatten(1).float() / 255).split((10_000, 2000, 2000, 46_000))
+    labels = mnist.labels[order]
     chosen = torch.randperm(10_000, generator=generator)[:2000]
 
     def noisy(scale: float) -> Tensor:

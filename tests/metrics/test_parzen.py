@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +13,8 @@ import torch
 from torch import Tensor
 
 from pinxit.core.errors import InputError
-from pinxit.data import catalogue, load
 from pinxit.metrics import parzen as module
 from pinxit.metrics.parzen import SIGMAS, log_density, parzen, window
-
-ROOT = Path(__file__).parents[2]
 
 
 def drawn(n: int, d: int, seed: int) -> Tensor:
@@ -78,14 +75,9 @@ def test_wrong_arguments_are_refused() -> None:
 
 
 @pytest.mark.slow
-def test_the_controls_of_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_controls_of_mnist(mnist: Any) -> None:
     """PZ-1: 10,000 real images 242.7 +- 3, a full-covariance Gaussian 64 +- 5; and blur scores far above the data."""
-    if catalogue.located("mnist") is None:
-        monkeypatch.setenv("PINXIT_DATA", str(ROOT.parent / "shared" / "data"))
-    if catalogue.located("mnist") is None:
-        pytest.skip(f"mnist is not on this machine: {catalogue.how_to_get('mnist')}")
-    data = load("mnist")
-    pixels, labels, test = data.images.flatten(1).float() / 255, data.labels, data.test().images.flatten(1).float() / 255
+    pixels, labels, test = mnist.images.flatten(1).float() / 255, mnist.labels, mnist.test().images.flatten(1).float() / 255
     g = torch.Generator().manual_seed(0)
     train, validation = pixels[:50_000], pixels[50_000:][torch.randperm(10_000, generator=g)[:1000]]
     covariance = train.double().T.cov()

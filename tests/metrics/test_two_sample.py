@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +13,7 @@ import torch
 from torch import Tensor
 
 from pinxit.core.errors import InputError
-from pinxit.data import catalogue, load
 from pinxit.metrics.two_sample import _bordered, _logistic, class_histogram, logistic_test, neighbour_test
-
-ROOT = Path(__file__).parents[2]
 
 
 def drawn(n: int, d: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> Tensor:
@@ -155,11 +152,9 @@ def test_nine_of_ten_classes_are_seen_at_two_thousand(lost: int) -> None:
     assert found.missing == (lost,)
 
 
-def test_false_alarms_over_two_hundred_splits_of_the_real_data(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_false_alarms_over_two_hundred_splits_of_the_real_data(mnist: Any) -> None:
     """MD-1: 2,000 real labels against 2,000 others, 200 times: at most 1 % differ."""
-    if catalogue.located("mnist") is None:
-        monkeypatch.setenv("PINXIT_DATA", str(ROOT.parent / "shared" / "data"))
-    labels = load("mnist" if catalogue.located("mnist") else None).labels
+    labels = mnist.labels
     g = gen(7)
     alarms = 0
     for _ in range(200):

@@ -96,9 +96,8 @@ def tstr(subject: Subject, judge: Judge) -> list[Score]:
     from pinxit.metrics.lenet import CHEAP
 
     data = judge.data
-    with torch.enable_grad():
-        progress = _told(judge, f"{subject.name}: classifiers")
-        found = train_on_synthetic(subject.model, data, n=min(60_000, 6 * len(data)), protocol=CHEAP, progress=progress)
+    progress = _told(judge, f"{subject.name}: classifiers")
+    found = train_on_synthetic(subject.model, data, n=min(60_000, 6 * len(data)), protocol=CHEAP, progress=progress)
     controls = {"labels shuffled": found.shuffled}
     one = Value("TSTR", found.tstr, found.error, "higher", found.protocol, found.n_test, "a classifier of samples")
     other = Value("TRTS", found.trts, None, "higher", "", found.n_generated, "a classifier of real samples")

@@ -263,7 +263,7 @@ def _train(part: Part, choose: Part | None, protocol: Protocol, seed: int, progr
     per_epoch = len(part) / min(protocol.batch_size, len(part))
     ends = [round((epoch + 1) * per_epoch) for epoch in range(protocol.epochs)]
     best, weights = -1.0, None
-    with seeded(seed_of("classifier", seed)):
+    with torch.enable_grad(), seeded(seed_of("classifier", seed)):
         network = LeNet(part.data.spec, protocol.architecture).to(memory_format=torch.channels_last).train()
         adam = torch.optim.Adam(network.parameters(), lr=protocol.lr, fused=True)
         cosine = torch.optim.lr_scheduler.CosineAnnealingLR(adam, ends[-1]) if protocol.decay else None
