@@ -10,8 +10,8 @@ SAMPLES = 25_600
 CONFIG = {
     "backbone": "dcgan",
     "latent": 256,
-    "width": 32,
-    "discriminator_width": 8,
+    "width": 16,
+    "discriminator_width": 4,
     "normalisation": "batch",
     "optimizer": "adam",
     "lr": 1e-4,
