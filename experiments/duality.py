@@ -76,7 +76,7 @@ EXPERIMENT = Experiment(
     """Ring of 8 Gaussians. `healthy`: `gan` with R1, the preset `points`. `recipe`: the minimax GAN of `collapse` that loses
     modes (Unrolled GAN's networks); those that keep at most four are called collapsed. The games as they are at the end, not
     averaged; V = E log D(x) + E log(1 - D(G(z))) on 9,984 test samples; each search goes on with the game's own optimizer at its
-    first rate, in batches of 256. `G = data`: the first healthy game with an exact sampler of the data in place of its generator.""",
+    first rate, in batches of 256. `G = data`: the first healthy game, an exact sampler of the data for its generator.""",
     [
         *(Run(f"healthy-s{seed}", "gan", "ring", "points", seed, ring.LOSSES["non-saturating-r1"][1]) for seed in HEALTHY),
         *(Run(f"recipe-s{seed}", "gan", "ring", "points", seed, collapse.UNROLLED) for seed in RECIPE),

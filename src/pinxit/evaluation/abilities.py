@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from pinxit.core.errors import InputError, near
 from pinxit.core.labels import labelled
 from pinxit.core.protocols import Conditional, HasCodes, HasLatents, Likelihood, Weighs, ZeroSum
