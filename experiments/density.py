@@ -50,7 +50,7 @@ def measure(model: Any, real: Any, run: Run) -> Measured:
         "parzen sigma": round(found.samples.sigma, 4),
         "parzen: training images": round(found.control.log_likelihood, 2),
     }
-    return measured | (_annealed(model, real.test()) if run.name.partition("-")[2].startswith("10") else {})
+    return measured | (_annealed(model, real.test()) if "-10-" in run.name else {})
 
 
 def _annealed(model: Any, test: Any) -> Measured:
