@@ -34,6 +34,18 @@ class Normed(nn.Module):
         return self.net(torch.randn(n, 2, generator=generator)).view(n, *SPEC.shape)
 
 
+@pytest.mark.parametrize("data", [torch.zeros(8, 1, 8, 8), SPEC, "ring"])
+def test_what_is_no_data_set_is_refused_with_the_way_to_one(data):
+    with pytest.raises(InputError, match=f"`data` is of type {type(data).__name__}: give what pinxit.data.load makes of it"):
+        pinxit.evaluate(Sampler(), data)
+
+
+def test_progress_is_told_of_an_evaluation():
+    told = []
+    judged(Sampler(), metrics=("frechet", "precision-recall"), progress=lambda what, done, total: told.append(what))
+    assert told
+
+
 def judged(model, **chosen):
     chosen = {"n": 64, "features": "pixels", "metrics": ("frechet",), "controls": False} | chosen
     return pinxit.evaluate(model, Tiny(SPEC, 200), **chosen)

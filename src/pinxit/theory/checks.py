@@ -57,7 +57,7 @@ def distribution(p: ArrayLike, name: str = "p") -> Array:
     if not array.size or not np.isfinite(array).all() or array.min() < 0:
         raise InputError(f"`{name}` has {array.size} entries, some not finite or below 0: probabilities must be >= 0")
     if abs(array.sum() - 1) > SLACK:
-        raise InputError(f"`{name}` sums to {array.sum():.12g}: probabilities must sum to 1, so divide by the sum")
+        raise InputError(f"`{name}` sums to {array.sum():.12g}: probabilities must sum to 1, so divide by the sum, in float64")
     return array
 
 
