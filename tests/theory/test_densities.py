@@ -189,3 +189,9 @@ def test_the_error_of_w1_holds_at_its_kink(mean):
     """Distribution functions of one mean and two scales cross there: W1 = (s - r) E |z|."""
     found = densities.wasserstein1(Mixture.of([mean, 9.0], [0.5, 1.0]), Mixture.of([mean, 9.0], [1.5, 1.0]))
     assert abs(found.value - math.sqrt(1 / (2 * math.pi))) <= found.error < 1e-5
+
+
+@pytest.mark.parametrize("distance", [densities.kl, densities.total_variation, densities.wasserstein1, densities.wasserstein2])
+def test_what_is_no_mixture_is_named(distance):
+    with pytest.raises(InputError, match=r"`distribution` is of type float: it must be of type Mixture, as Mixture.of"):
+        distance(ONE, 0.5)

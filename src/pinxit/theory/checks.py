@@ -51,6 +51,12 @@ def at_least(value: float, name: str, least: float) -> None:
         raise InputError(f"`{name}` is {value}: it must be >= {least:g}, and finite")
 
 
+def instance(value: object, kind: type, name: str, make: str) -> None:
+    """Refuse what is not of `kind`, which the expression `make` makes."""
+    if not isinstance(value, kind):
+        raise InputError(f"`{name}` is of type {type(value).__name__}: it must be of type {kind.__name__}, as {make} gives")
+
+
 def distribution(p: ArrayLike, name: str = "p") -> Array:
     """`p` as float64, checked; raises InputError for a negative or non-finite entry or a sum that is not one."""
     array = np.asarray(p, dtype=np.float64)

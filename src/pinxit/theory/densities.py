@@ -162,6 +162,8 @@ def integrate(f: Callable[[Array], Array], *within: Mixture, absolute: bool = Fa
     Raises:
         InputError: the mixtures have different dimensions, or the error stays above a tenth of the value.
     """
+    for p in within:
+        checks.instance(p, Mixture, "distribution", "Mixture.of(means, scale)")
     dims = {p.dim for p in within}
     if len(dims) != 1:
         raise InputError(f"the distributions have {sorted(dims)} dimensions: they must have the same")
