@@ -26,6 +26,8 @@ PICTURES = 16
 class Trainer(trainer.Trainer):
     """Trains a game and keeps its folder: configuration, metrics, samples, checkpoints, report, model.
 
+    One run at a time in a process: all draw from torch's default generators, so two threads that train disturb each other.
+
     Args:
         game: what `build(config, spec)` of a system returns; it is trained itself, so build another for another run.
         data: real samples.

@@ -76,5 +76,8 @@ def test_a_value_within_three_errors_of_its_floor_says_so():
 
 def test_as_text_it_is_a_line_a_metric():
     """What `print` and a notebook show was the code that makes it, of thousands of characters."""
-    assert str(evaluation()) == "a: reference r; n 100; features f\n  distance  1.00 ± 0.10  (real samples 0.50 ± 0.10)\nline"
+    head, row, *notes = str(evaluation()).split("\n")
+    assert (head, row) == ("a: reference r; n 100; features f", "  distance  1.00 ± 0.10  (real samples 0.50 ± 0.10)")
+    assert notes == ["line", "distance: n is small for it: real samples get 50 % of this"]
     assert "distance  not finite" in str(evaluation(value=math.nan))
+    assert str(evaluation(value=0.5)).endswith("\nline\ndistance: not told from real samples")

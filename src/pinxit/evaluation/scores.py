@@ -110,14 +110,15 @@ class Evaluation:
     lines: Sequence[str] = ()
 
     def __str__(self) -> str:
-        """A line of protocol, then one a metric: value, error and floor."""
+        """A line of protocol, one a metric with value, error and floor, and what must be known of them."""
         head = f"{self.subject}: " + "; ".join(f"{key} {value}" for key, value in self.protocol.items())
         width = max((len(score.name) for score in self.scores), default=0)
         rows = (
             f"  {score.name:{width}}  {score.value}" + (f"  (real samples {score.floor})" if score.floor else "")
             for score in self.scores
         )
-        return "\n".join([head, *rows, *self.lines])
+        notes = (f"{score.name}: {score.note}" for score in self.scores if score.note)
+        return "\n".join([head, *rows, *self.lines, *notes])
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """What a notebook shows."""
