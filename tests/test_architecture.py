@@ -148,6 +148,26 @@ def test_light_imports(module):
     assert (found.stdout.strip(), found.stderr) == ("[]", "")
 
 
+def test_documented_names_are_found_by_their_dots_after_import_pinxit_alone():
+    """As docs/theory.md and docs/likelihood.md write them: `pinxit.theory` was no attribute of `pinxit`."""
+    text = "".join(path.read_text() for path in [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"])
+    named = sorted(set(re.findall(r"`(pinxit(?:\.\w+)+)", text)))
+    assert {"pinxit.theory", "pinxit.diagnostics.lipschitz.lower", "pinxit.viz.directions.noise_decoded"} <= set(named)
+    code = """if True:
+        import sys
+        for name in sys.argv[1:]:
+            for module in [module for module in sys.modules if module.partition(".")[0] == "pinxit"]:
+                del sys.modules[module]
+            import pinxit
+            eval(name)
+    """
+    more = ["pinxit.systems.dcgan.PRESETS", "pinxit.theory.gaussians.kl", "pinxit.nn.backbones", "pinxit.core.game"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-c", code, *named, *more]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+
+
 def test_presets_are_read_without_torch():
     code = """if True:
         import sys

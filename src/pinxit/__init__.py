@@ -17,9 +17,12 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {"Trainer": "pinxit.training", "evaluate": "pinxit.evaluation", "from_pretrained": "pinxit.training"}
-_MODULES = ("data", "diagnostics", "systems", "viz")
+_MODULES = ("core", "data", "diagnostics", "losses", "metrics", "nn", "systems", "theory", "viz")
 
-__all__ = ["Trainer", "__version__", "data", "diagnostics", "evaluate", "from_pretrained", "systems", "viz"]
+__all__ = [
+    "Trainer", "__version__", "core", "data", "diagnostics", "evaluate", "from_pretrained", "losses", "metrics", "nn", "systems",
+    "theory", "viz",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

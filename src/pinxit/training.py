@@ -12,6 +12,7 @@ import yaml
 
 from pinxit import systems
 from pinxit.core import checkpoint, files, trainer
+from pinxit.core.arriving import data_set
 from pinxit.core.config import Settings, read_file
 from pinxit.core.errors import InputError
 from pinxit.core.game import AbstractGame
@@ -25,8 +26,10 @@ PICTURES = 16
 class Trainer(trainer.Trainer):
     """Trains a game and keeps its folder: configuration, metrics, samples, checkpoints, report, model.
 
+    One run at a time in a process: all draw from torch's default generators, so two threads that train disturb each other.
+
     Args:
-        game: what `build(config, spec)` of a system returns.
+        game: what `build(config, spec)` of a system returns; it is trained itself, so build another for another run.
         data: real samples.
         run_dir: the folder; a run found there goes on, a finished one is only reported again.
         seed: decides every random number of the run.
@@ -51,7 +54,7 @@ class Trainer(trainer.Trainer):
     ) -> None:
         from pinxit.observers import standard
 
-        if data.spec != game.spec:
+        if data_set(data).spec != game.spec:
             raise InputError(f"the game was built for {game.spec}, the data {data.name} has {data.spec}: build it with data.spec")
         game.class_names = tuple(map(str, getattr(data, "class_names", ()))) if data.spec.classes else ()
         super().__init__(game, data, run_dir, seed=seed, settings=settings)
@@ -88,7 +91,7 @@ class Trainer(trainer.Trainer):
             for section in ("system", "config", "data", "seed"):
                 if old.get(section) != self.about[section]:
                     what = _difference(section, old.get(section), self.about[section])
-                    raise InputError(f"{self.run_dir} holds another run: {what}; take another --run, or delete that folder")
+                    raise InputError(f"{self.run_dir} holds another run: {what}; take another folder (--run), or delete that one")
         if self.engine.rank == 0:
             files.write(path, yaml.safe_dump(self.about, sort_keys=False))
         self.engine.barrier()

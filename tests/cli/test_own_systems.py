@@ -99,3 +99,17 @@ def test_names_of_authors_are_read_in_any_locale(tmp_path):
     env = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "own.py")], env=env, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+@pytest.mark.parametrize("spec", [Tiny(SPEC), (1, 16, 16), torch.Size((8, 1, 16, 16))])
+def test_a_game_is_built_of_a_spec_and_of_nothing_else(spec):
+    with pytest.raises(InputError, match=f"`spec` is of type {type(spec).__name__}: it must be a Spec, `data.spec` of what"):
+        vae.build(vae.PRESETS["tiny"], spec)
+
+
+@pytest.mark.parametrize("data", [torch.zeros(8, 1, 16, 16), [torch.zeros(1, 16, 16)], "ring"])
+def test_a_trainer_takes_a_data_set_and_nothing_else(data, tmp_path):
+    game = vae.build(vae.PRESETS["tiny"], SPEC)
+    with pytest.raises(InputError, match=f"`data` is of type {type(data).__name__}: give what pinxit.data.load makes of it"):
+        pinxit.Trainer(game, data, tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -92,6 +92,18 @@ def test_what_is_no_loss_is_named_with_its_turn(objective, said, tmp_path, point
         trained(game, points, tmp_path)
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_an_objective_that_does_not_reach_its_player_is_named(accumulate, tmp_path, points):
+    """A generator's loss of real images, or of detached samples, was trained on to the end while nothing moved."""
+
+    def net_loss(batch, clock):
+        return Loss(other(batch.images.flatten(1)).mean() + game.net(batch.images.flatten(1)).detach().mean())
+
+    other, game = nn.Linear(2, 1), one(objective=net_loss)
+    with pytest.raises(InputError, match="turn `net/loss` gives player `net` no gradient: its total is computed from none of"):
+        trained(game, points, tmp_path, accumulate=accumulate)
+
+
 def test_turns_and_stages_count_in_whole_numbers():
     for turn in ({"every": 2.5}, {"repeats": 2.0}):  # every 2.5 was played in rounds 0, 5, 10
         with pytest.raises(InputError, match="it must be a whole number"):

@@ -13,6 +13,12 @@ from pinxit.core.records import Records, read
 ENGINE = SimpleNamespace(rank=0, world=1, device=torch.device("cpu"), mean=lambda x: x, gather=lambda x: x[None])
 
 
+def test_a_path_may_be_a_string(tmp_path):
+    """For `pinxit.viz.curves(read("runs/a/metrics.jsonl"))`."""
+    (tmp_path / "m.jsonl").write_text('{"step": 1}\n')
+    assert read(str(tmp_path / "m.jsonl")) == [{"step": 1}]
+
+
 def test_a_half_line_at_the_end_is_left_out(tmp_path):
     path = tmp_path / "m.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}\n{"st')

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader, TensorDataset
 
 from pinxit.core.errors import InputError
 from pinxit.core.labels import labelled
@@ -208,3 +209,18 @@ def test_bits_that_were_made_smaller_have_grey_levels(tmp_path: Path) -> None:
     np.savez(tmp_path / "b.npz", x_train=BITS, x_test=BITS)
     assert load(tmp_path / "b.npz", split="test").spec.binarised == "fixed"
     assert load(tmp_path / "b.npz", size=2).spec.binarised == ""
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (TensorDataset(torch.zeros(4, 1, 5, 4)), "`source` is of type TensorDataset: .*torch.stack"),
+        (DataLoader(TensorDataset(torch.zeros(4, 1, 5, 4))), "`source` is of type DataLoader: .*torch.stack"),
+        ([GREY[0], GREY[1]], "`source` is of type list: .*np.stack"),
+        ((GREY, [0] * 6), r"`labels` is of type list: give a tensor or an array \(np.array\(labels\)\)"),
+    ],
+)
+def test_what_is_no_array_is_refused_with_the_way_to_one(source: object, said: str) -> None:
+    """What torch's own modules define was taken for a tensor: 'TensorDataset' object has no attribute 'detach'."""
+    with pytest.raises(InputError, match=said):
+        load(source)

@@ -125,6 +125,7 @@ def test_a_network_sees_exactly_what_it_promises(lstm, layers, groups, height, w
     found = causality(stack(lstm, layers, groups, kernel=5), height, width, modes=(mode,))
     assert found.holds, found.verdict
     assert found.verdict.startswith("causal: every sub-pixel sees all but")
+    assert str(found) == found.verdict  # the matrices of a thousand links were printed
     assert not found.leaks.any()
     assert found.missing == found.blind > 0
 

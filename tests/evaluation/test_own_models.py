@@ -34,6 +34,18 @@ class Normed(nn.Module):
         return self.net(torch.randn(n, 2, generator=generator)).view(n, *SPEC.shape)
 
 
+@pytest.mark.parametrize("data", [torch.zeros(8, 1, 8, 8), SPEC, "ring"])
+def test_what_is_no_data_set_is_refused_with_the_way_to_one(data):
+    with pytest.raises(InputError, match=f"`data` is of type {type(data).__name__}: give what pinxit.data.load makes of it"):
+        pinxit.evaluate(Sampler(), data)
+
+
+def test_progress_is_told_of_an_evaluation():
+    told = []
+    judged(Sampler(), metrics=("frechet", "precision-recall"), progress=lambda what, done, total: told.append(what))
+    assert told
+
+
 def judged(model, **chosen):
     chosen = {"n": 64, "features": "pixels", "metrics": ("frechet",), "controls": False} | chosen
     return pinxit.evaluate(model, Tiny(SPEC, 200), **chosen)
@@ -90,3 +102,23 @@ def test_points_of_no_known_centres_have_no_modes_to_count():
     assert [score.value.name for score in found.scores][:2] == ["sliced W1", "precision"]
     with pytest.raises(InputError, match="counts those of points or stacked digits, not of tiny, which says no `centres`"):
         pinxit.evaluate(Plane(), data, n=64, metrics=("modes",))
+
+
+@pytest.mark.parametrize(("model", "said"), [
+    ("runs/a", r"str draws no samples: give the model, pinxit.from_pretrained\(path\)"),
+    (nn.Linear(2, 2), r"Linear draws no samples: a model has a method sample\(n, \*, generator=None\)"),
+])  # fmt: skip
+def test_what_is_no_model_is_told_what_one_is(model, said):
+    """They were sent to `pinxit reconstruct`."""
+    with pytest.raises(InputError, match=said):
+        judged(model)
+
+
+@pytest.mark.parametrize(("metrics", "said"), [
+    ("frechet", "`metrics` is the name 'frechet': give a list of names"),
+    (["fid"], "unknown metric `fid`: it is `frechet` in the features `inception-2015`"),
+])  # fmt: skip
+def test_metrics_are_a_list_of_names_that_are_there(metrics, said):
+    """`f` was an unknown metric, and for `fid` another distance was proposed, `kid`."""
+    with pytest.raises(InputError, match=said):
+        judged(Sampler(), metrics=metrics)

@@ -72,3 +72,12 @@ def test_a_file_of_an_older_version_has_no_count():
 def test_a_value_within_three_errors_of_its_floor_says_so():
     assert "not told from real" in evaluation(value=0.9, error=0.1).scores[0].note  # 0.4 < 3 sqrt(0.02)
     assert "not told" not in evaluation(value=0.95, error=0.1).scores[0].note
+
+
+def test_as_text_it_is_a_line_a_metric():
+    """What `print` and a notebook show was the code that makes it, of thousands of characters."""
+    head, row, *notes = str(evaluation()).split("\n")
+    assert (head, row) == ("a: reference r; n 100; features f", "  distance  1.00 ± 0.10  (real samples 0.50 ± 0.10)")
+    assert notes == ["line", "distance: n is small for it: real samples get 50 % of this"]
+    assert "distance  not finite" in str(evaluation(value=math.nan))
+    assert str(evaluation(value=0.5)).endswith("\nline\ndistance: not told from real samples")

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -101,3 +102,10 @@ def test_mistakes_name_the_argument(changes, said):
     given = {"x": torch.zeros(4, 2), "x_fake": torch.ones(4, 2), "constraint": "sorted", "steps": 1, **changes}
     with pytest.raises(InputError, match=said):
         critics.train(**given)
+
+
+def test_arrays_for_points_are_named():
+    x = np.zeros((4, 2))
+    for call in (critics.exact, lambda *pair: critics.train(*pair, "clip"), critics.train_discriminator):
+        with pytest.raises(InputError, match="`x` is of type ndarray: it must be of type Tensor, as torch.from_numpy gives"):
+            call(x, x)

@@ -169,3 +169,29 @@ def test_mistakes():
 def test_mistakes_name_the_argument(call, said):
     with pytest.raises(InputError, match=said):
         call()
+
+
+@pytest.mark.parametrize("shift", np.linspace(0.5, 4, 15))
+def test_the_error_of_total_variation_holds_at_its_kink(shift):
+    """Where the kink lies within a step decides what doubling the step sees of it: next to nothing, at some.
+
+    A component that both have puts it off the middle of the box, which is a point of both grids.
+    """
+    found = densities.total_variation(Mixture.of([0.0, 9.0], 0.7), Mixture.of([shift, 9.0], 0.7))
+    assert abs(found.value - math.erf(shift / 0.7 / math.sqrt(8)) / 2) <= found.error < 1e-5
+    angle = np.array([math.cos(shift), math.sin(shift)])
+    found = densities.total_variation(Mixture.of([[0.0, 0.0]], 0.7), Mixture.of([shift * angle], 0.7))
+    assert abs(found.value - math.erf(shift / 0.7 / math.sqrt(8))) <= found.error < 2e-3
+
+
+@pytest.mark.parametrize("mean", np.linspace(0, 0.7, 8))
+def test_the_error_of_w1_holds_at_its_kink(mean):
+    """Distribution functions of one mean and two scales cross there: W1 = (s - r) E |z|."""
+    found = densities.wasserstein1(Mixture.of([mean, 9.0], [0.5, 1.0]), Mixture.of([mean, 9.0], [1.5, 1.0]))
+    assert abs(found.value - math.sqrt(1 / (2 * math.pi))) <= found.error < 1e-5
+
+
+@pytest.mark.parametrize("distance", [densities.kl, densities.total_variation, densities.wasserstein1, densities.wasserstein2])
+def test_what_is_no_mixture_is_named(distance):
+    with pytest.raises(InputError, match=r"`distribution` is of type float: it must be of type Mixture, as Mixture.of"):
+        distance(ONE, 0.5)

@@ -56,6 +56,7 @@ def test_disjoint_supports_are_log_two_and_one_apart_wherever_they_are():
     ("p", "q", "said"),
     [
         ([0.5, 0.6], [0.5, 0.5], "sums to 1.1"),
+        (np.full(10, 0.1, np.float32), np.full(10, 0.1), "sums to 1.0000000149: .* divide by the sum, in float64"),
         ([1.5, -0.5], [0.5, 0.5], ">= 0"),
         ([math.nan, 1.0], [0.5, 0.5], ">= 0"),
         ([], [], "0 entries"),

@@ -172,3 +172,7 @@ def test_a_picture_is_a_small_png(made, numbers, tmp_path):
 def test_the_same_seed_gives_the_same_numbers_and_another_gives_others(numbers):
     assert theory.figure("transport").numbers == numbers("transport")
     assert theory.figure("transport", seed=1).numbers["w1_dual"] != numbers("transport")["w1_dual"]
+
+
+def test_a_notebook_shows_the_picture():
+    assert theory.figure("transport")._repr_png_().startswith(b"\x89PNG")

@@ -104,6 +104,11 @@ def test_mistakes():
             call(p, line)
     with pytest.raises(InputError, match="is for 1"):
         transport.wasserstein_line(p, p)
+    for call in (transport.wasserstein, transport.potential, transport.wasserstein_pot, transport.wasserstein_line):
+        with pytest.raises(
+            InputError, match=r"`q` is of type ndarray: it must be of type Points, as Points.of\(x, weights\) gives"
+        ):
+            call(line, line.x)
     with pytest.raises(InputError, match=r"must be \(3,\)"):
         Points.of(np.zeros((3, 2)), [0.5, 0.5])
     with pytest.raises(InputError, match="finite"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from pinxit.core.errors import InputError
 if TYPE_CHECKING:
     from pinxit.core.protocols import Data
     from pinxit.evaluation.judge import Judge, Subject
-    from pinxit.evaluation.scores import Evaluation, Score, Value
+    from pinxit.evaluation.scores import Evaluation, Score
 
 HELP = "help"
 
@@ -302,9 +301,9 @@ def _print(found: Evaluation) -> None:
         rows.append(
             (
                 score.name,
-                _said(score.value),
+                str(score.value),
                 arrow,
-                "" if score.floor is None else _said(score.floor),
+                "" if score.floor is None else str(score.floor),
                 *spoilt,
                 counted,
                 _time(score),
@@ -319,12 +318,3 @@ def _print(found: Evaluation) -> None:
 
 def _time(score: Score) -> str:
     return f"{score.seconds:.2g}" if score.seconds < 10 else f"{score.seconds:,.0f}"
-
-
-def _said(value: Value) -> str:
-    if not math.isfinite(value.value):
-        return "not finite"
-    if value.error is None or value.error <= 0:
-        return f"{value.value:.4g}"
-    digits = max(0, 1 - math.floor(math.log10(value.error)))
-    return f"{value.value:.{digits}f} ± {value.error:.{digits}f}"

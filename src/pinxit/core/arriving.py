@@ -16,6 +16,13 @@ TOLERANCE = 1e-3
 """What an image may lie beyond [-1, 1]."""
 
 
+def data_set(data: object) -> Data:
+    """`data` itself; raises InputError where it is no data set, but a tensor or a DataLoader."""
+    if not isinstance(data, Data):
+        raise InputError(f"`data` is of type {type(data).__name__}: give what pinxit.data.load makes of it")
+    return data
+
+
 def checked(batches: Iterator[Batch], data: Data, size: int, left: int) -> Iterator[Batch]:
     """The batches of `data`, of `size` samples each, once the first is read: form and kind of every one, the values of the first.
 

@@ -92,7 +92,9 @@ def alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of the process: its workers do not hold it
         except (BlockingIOError, PermissionError):
-            raise InputError(f"another process is at work in {folder}: wait for it, stop it, or take another --run") from None
+            raise InputError(
+                f"another process is at work in {folder}: wait for it, stop it, or take another folder (--run)"
+            ) from None
         except OSError:
             pass
         yield

@@ -22,7 +22,7 @@ from pinxit.core.clock import Clock
 from pinxit.core.config import Config, check_whole
 from pinxit.core.errors import InputError
 from pinxit.core.shares import Share
-from pinxit.core.spec import Spec
+from pinxit.core.spec import Spec, specified
 
 Stats = Mapping[str, Tensor]
 
@@ -138,9 +138,9 @@ class AbstractGame(nn.Module, ABC):
 
     def __init__(self, config: Any, spec: Spec) -> None:
         super().__init__()
+        self.config, self.spec = config, specified(spec)
         if isinstance(config, Config):
             config.check_data(spec)
-        self.config, self.spec = config, spec
 
     @abstractmethod
     def players(self) -> dict[str, Player]:

@@ -108,13 +108,13 @@ class Records:
             files.write(self.path, "".join(json.dumps(line) + "\n" for line in kept))
 
 
-def read(path: Path) -> list[dict[str, float]]:
+def read(path: str | Path) -> list[dict[str, float]]:
     """The lines of a metrics.jsonl; a last line cut short by a kill is left out.
 
     Raises:
         InputError: a line before the last is not JSON.
     """
-    lines = path.read_text().splitlines()
+    lines = Path(path).read_text().splitlines()
     rows = []
     for number, line in enumerate(lines, 1):
         try:

@@ -66,3 +66,10 @@ class Spec:
     def to_dict(self) -> dict[str, int | str]:
         """As plain values, for JSON, `binarised` and `unlabelled` only where they are set; `Spec(**d)` is its inverse."""
         return {name: value for name, value in asdict(self).items() if name not in ("binarised", "unlabelled") or value}
+
+
+def specified(spec: object) -> Spec:
+    """`spec` itself; raises InputError where it is none: the data, say, or a shape."""
+    if not isinstance(spec, Spec):
+        raise InputError(f"`spec` is of type {type(spec).__name__}: it must be a Spec, `data.spec` of what `load` gives")
+    return spec

@@ -37,7 +37,14 @@ class Watch:
             self.check()
 
     def gradient(self, turn: Turn, clock: Clock, parameters: Sequence[nn.Parameter]) -> None:
-        """Note the greatest entry of a gradient that a projection could hide; it is read back with the losses."""
+        """Note the greatest entry of a gradient that a projection could hide; it is read back with the losses.
+
+        Raises:
+            InputError: no parameter of the player has a gradient, so the turn would move nothing.
+        """
+        if all(p.grad is None for p in parameters):
+            how = "its total is computed from none of that player's parameters, or they were detached on the way to it"
+            raise InputError(f"turn `{turn.name}` gives player `{turn.player}` no gradient: {how}")
         if self.players[turn.player].project is not None:
             self._seen.append(("gradient", turn, clock, gradient_norm(parameters, math.inf)))
 

@@ -201,7 +201,9 @@ def _keys(keys: set[str], split: str, path: Path) -> tuple[str, str]:
 
 
 def _is_tensor(value: Any) -> bool:
-    return type(value).__module__.startswith("torch")
+    import torch
+
+    return isinstance(value, torch.Tensor)
 
 
 def _numpy(value: Any, name: str) -> np.ndarray:
@@ -210,4 +212,10 @@ def _numpy(value: Any, name: str) -> np.ndarray:
         return (value.float() if value.is_floating_point() else value).numpy()
     if isinstance(value, np.ndarray):
         return value
-    raise InputError(f"`{name}` is of type {type(value).__name__}: give a name, a path, a tensor or an array")
+    if name == "labels":
+        raise InputError(f"`labels` is of type {type(value).__name__}: give a tensor or an array (np.array(labels))")
+    if isinstance(value, (list, tuple)):
+        fix = "np.stack makes one of a list of images; images with labels are a pair (images, labels)"
+    else:
+        fix = "of a Dataset, torch.stack([x for x, y in dataset]), with labels a pair (images, labels)"
+    raise InputError(f"`{name}` is of type {type(value).__name__}: give a name, a path, a tensor or an array; {fix}")

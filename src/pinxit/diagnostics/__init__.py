@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pinxit.core.parts import part
+
 __all__ = ["causality"]
 
 
@@ -12,4 +14,4 @@ def __getattr__(name: str) -> Any:
         from pinxit.diagnostics.certificate import causality
 
         return causality
-    raise AttributeError(f"module 'pinxit.diagnostics' has no attribute {name!r}")
+    return part(__name__, name)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool
@@ -79,6 +79,13 @@ class Certificate:
     found: Matrix
     promised: Matrix
     draws: int
+
+    def __str__(self) -> str:
+        return self.verdict
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What a notebook shows."""
+        printer.text(self.verdict)
 
     @property
     def past(self) -> Matrix:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ __all__ = ["evaluate"]
 
 def evaluate(
     model: Any, data: Data, *, n: int = 10_000, features: str | None = None, metrics: Sequence[str] = (), seed: int = 0,
-    controls: bool = True,
+    controls: bool = True, progress: Callable[[str, int, int], None] | None = None,
 ) -> Evaluation:  # fmt: skip
     """What the judge says of a model: scores with error, floor, controls and protocol.
 
@@ -29,11 +29,13 @@ def evaluate(
         metrics: names (`pinxit evaluate --metrics help`); none given are the usual ones.
         seed: of the samples.
         controls: judge spoilt real samples too.
+        progress: called with (what, done, in all): the first look at a data set may train a classifier, for minutes.
 
     Raises:
         InputError: a model that does not sample, an unknown name, features that do not fit.
     """
+    from pinxit.core.arriving import data_set
     from pinxit.evaluation.judge import Judge, of_model
 
-    judge = Judge(data, n=n, network=features, metrics=metrics, controls=controls)
+    judge = Judge(data_set(data), n=n, network=features, metrics=metrics, controls=controls, progress=progress)
     return judge.evaluate(of_model(model, type(model).__name__, judge.n, data.spec, seed=seed, data=data))

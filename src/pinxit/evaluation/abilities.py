@@ -186,6 +186,8 @@ def told_apart(names: Sequence[str]) -> tuple[list[Measure], list[Ability]]:
     """The metrics of samples and those of models; raises InputError for an unknown name."""
     of_samples, of_models = {m.name: m for m in MEASURES}, {a.name: a for a in ABILITIES}
     for name in names:
+        if name.lower() == "fid":
+            raise InputError("unknown metric `fid`: it is `frechet` in the features `inception-2015`, and no other ones")
         if name not in of_samples and name not in of_models:
             raise InputError(f"unknown metric `{name}`: {near(name, [*of_samples, *of_models])}")
     unique = list(dict.fromkeys(names))

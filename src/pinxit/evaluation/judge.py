@@ -15,7 +15,7 @@ from torch import Tensor
 from pinxit.core.errors import InputError
 from pinxit.core.game import AbstractGame
 from pinxit.core.labels import as_often
-from pinxit.core.protocols import Data, Likelihood, Samples, Splits, Weighs
+from pinxit.core.protocols import Data, Likelihood, Reconstructs, Samples, Splits, Weighs
 from pinxit.core.rng import seed_of, seeded
 from pinxit.core.spec import Spec
 from pinxit.evaluation import abilities, controls, measures
@@ -92,6 +92,8 @@ class Judge:
             self.reference, self.reference_rows, self.train_rows = test, self._order(test), rows
         self.n = min(n, len(self.reference_rows), len(self.train_rows))
         self.asked = n
+        if isinstance(metrics, str):
+            raise InputError(f"`metrics` is the name {metrics!r}: give a list of names")
         names = tuple(metrics) or self._usual()
         self.measures, self.abilities = abilities.told_apart(names)
         self.with_controls = controls
@@ -311,14 +313,24 @@ class Judge:
 def of_model(model: Any, name: str, n: int, spec: Spec, *, seed: int = 0, data: Data | None = None, **about: Any) -> Subject:
     """A trained model as a subject, its classes as often as in `data`; raises InputError where it does not sample."""
     if not isinstance(model, Samples):
-        other = "judge it by `--likelihood`" if isinstance(model, (Likelihood, Weighs)) else "see `pinxit reconstruct`"
-        raise InputError(f"{name} draws no samples: {other}")
+        raise InputError(f"{name} draws no samples: {_instead(model)}")
     if isinstance(model, AbstractGame) and model.spec.shape != spec.shape:
         raise InputError(f"{name} makes samples of shape {model.spec.shape}, the data's are {spec.shape}: compare like with like")
     weights = () if data is None else as_often(model, data)
     source = extraction.SampleSource(model, n, spec, seed=seed, name=name, weights=weights)
     lines = [f"its classes were drawn as often as {data.name} has them"] if data is not None and weights else []
     return Subject(name, source, model, about, sampling_cost(model), lines)
+
+
+def _instead(model: Any) -> str:
+    """What to do with a model that does not sample, or with what is none."""
+    if isinstance(model, (Likelihood, Weighs)):
+        return "judge it by `--likelihood`"
+    if isinstance(model, Reconstructs):
+        return "see `pinxit reconstruct`"
+    if isinstance(model, (str, Path)):
+        return "give the model, pinxit.from_pretrained(path)"
+    return "a model has a method sample(n, *, generator=None)"
 
 
 def sampling_cost(model: Any, n: int = 64) -> dict[str, float]:

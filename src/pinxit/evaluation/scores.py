@@ -42,6 +42,14 @@ class Value:
     n: int = 0
     by: str = ""
 
+    def __str__(self) -> str:
+        if not math.isfinite(self.value):
+            return "not finite"
+        if self.error is None or self.error <= 0:
+            return f"{self.value:.4g}"
+        digits = max(0, 1 - math.floor(math.log10(self.error)))
+        return f"{self.value:.{digits}f} ± {self.error:.{digits}f}"
+
 
 @dataclass(frozen=True)
 class Score:
@@ -100,6 +108,21 @@ class Evaluation:
     scores: Sequence[Score]
     cost: Mapping[str, float] = field(default_factory=dict)
     lines: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        """A line of protocol, one a metric with value, error and floor, and what must be known of them."""
+        head = f"{self.subject}: " + "; ".join(f"{key} {value}" for key, value in self.protocol.items())
+        width = max((len(score.name) for score in self.scores), default=0)
+        rows = (
+            f"  {score.name:{width}}  {score.value}" + (f"  (real samples {score.floor})" if score.floor else "")
+            for score in self.scores
+        )
+        notes = (f"{score.name}: {score.note}" for score in self.scores if score.note)
+        return "\n".join([head, *rows, *self.lines, *notes])
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What a notebook shows."""
+        printer.text(str(self))
 
     def score(self, name: str) -> Score | None:
         """The score of a metric by its name."""

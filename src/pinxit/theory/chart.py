@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,12 @@ class Result:
 
     numbers: dict[str, float]
     figure: Figure
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        made = io.BytesIO()
+        self.figure.savefig(made, format="png")
+        return made.getvalue()
 
 
 def paper(width: float, height: float) -> Figure:

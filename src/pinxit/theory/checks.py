@@ -51,13 +51,19 @@ def at_least(value: float, name: str, least: float) -> None:
         raise InputError(f"`{name}` is {value}: it must be >= {least:g}, and finite")
 
 
+def instance(value: object, kind: type, name: str, make: str) -> None:
+    """Refuse what is not of `kind`, which the expression `make` makes."""
+    if not isinstance(value, kind):
+        raise InputError(f"`{name}` is of type {type(value).__name__}: it must be of type {kind.__name__}, as {make} gives")
+
+
 def distribution(p: ArrayLike, name: str = "p") -> Array:
     """`p` as float64, checked; raises InputError for a negative or non-finite entry or a sum that is not one."""
     array = np.asarray(p, dtype=np.float64)
     if not array.size or not np.isfinite(array).all() or array.min() < 0:
         raise InputError(f"`{name}` has {array.size} entries, some not finite or below 0: probabilities must be >= 0")
     if abs(array.sum() - 1) > SLACK:
-        raise InputError(f"`{name}` sums to {array.sum():.12g}: probabilities must sum to 1, so divide by the sum")
+        raise InputError(f"`{name}` sums to {array.sum():.12g}: probabilities must sum to 1, so divide by the sum, in float64")
     return array
 
 

@@ -198,6 +198,7 @@ def ring_and_centre(n: int = 64, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 def exact(x: Tensor, x_fake: Tensor) -> float:
     """W1 of the two sets of points, by the linear programme."""
+    _check_points(x, x_fake)
     p, q = transport.Points.of(x.double().numpy()), transport.Points.of(x_fake.double().numpy())
     return transport.wasserstein(p, q)
 
@@ -215,6 +216,7 @@ def at_the_bound(values: Tensor, bound: float) -> float:
 def _check_points(x: Tensor, x_fake: Tensor) -> None:
     """Refuse anything but points of one space, some on each side."""
     for name, given in (("x", x), ("x_fake", x_fake)):
+        checks.instance(given, Tensor, name, "torch.from_numpy")
         if given.dim() != 2 or not len(given) or given.shape[1] != x.shape[1]:
             raise InputError(f"`{name}` has shape {tuple(given.shape)}: points are (n, d) with n >= 1, of one d in both sets")
 

@@ -91,7 +91,7 @@ def transport(p: Points, q: Points, order: int = 1) -> Transport:
     """
     optimize, sparse = _scipy()
     checks.at_least(order, "order", 1)
-    cost = distances(p.x, _same_space(p, q).x) ** order
+    cost = distances(*_same_space(p, q)) ** order
     n, m = cost.shape
     rows = sparse.kron(sparse.eye(n), np.ones((1, m)))
     columns = sparse.kron(np.ones((1, n)), sparse.eye(m))
@@ -112,7 +112,7 @@ def wasserstein_pot(p: Points, q: Points, order: int = 1) -> float:
     except ImportError:
         raise InputError("optimal transport by POT needs the package `POT`: pip install 'pinxit[eval]'") from None
     checks.at_least(order, "order", 1)
-    cost = distances(p.x, _same_space(p, q).x) ** order
+    cost = distances(*_same_space(p, q)) ** order
     found: Any = ot.emd2(p.weights, q.weights, cost)
     return max(0.0, float(found)) ** (1 / order)
 
@@ -124,7 +124,7 @@ def potential(p: Points, q: Points) -> Potential:
         InputError: scipy is missing, or the points have different dimensions.
     """
     optimize, sparse = _scipy()
-    x = np.concatenate([p.x, _same_space(p, q).x])
+    x = np.concatenate(_same_space(p, q))
     gain = np.concatenate([p.weights, -q.weights])
     i, j = np.nonzero(~np.eye(len(x), dtype=bool))
     pairs = np.arange(len(i))
@@ -149,9 +149,10 @@ def steepest(f: Array, x: Array) -> float:
 
 def extended(found: Potential, p: Points, q: Points, x: Array) -> Array:
     """The potential at any points x (n, d): max_i f_i - |x - x_i|, the least 1-Lipschitz extension (McShane 1934)."""
-    checks.finite(found.at_p, "found.at_p", (len(p.x),))
-    checks.finite(found.at_q, "found.at_q", (len(_same_space(p, q).x),))
-    at, f = np.concatenate([p.x, q.x]), np.concatenate([found.at_p, found.at_q])
+    at_p, at_q = _same_space(p, q)
+    checks.finite(found.at_p, "found.at_p", (len(at_p),))
+    checks.finite(found.at_q, "found.at_q", (len(at_q),))
+    at, f = np.concatenate([at_p, at_q]), np.concatenate([found.at_p, found.at_q])
     return (f[None, :] - distances(x, at)).max(axis=1)
 
 
@@ -161,8 +162,8 @@ def wasserstein_line(p: Points, q: Points, order: int = 1) -> float:
     Raises:
         InputError: the points are not one-dimensional, or `order` is below 1.
     """
-    if p.x.shape[1] != 1 or q.x.shape[1] != 1:
-        raise InputError(f"the points have {p.x.shape[1]} and {q.x.shape[1]} coordinates: the quantile formula is for 1")
+    if (d := _same_space(p, q)[0].shape[1]) != 1:
+        raise InputError(f"the points have {d} coordinates: the quantile formula is for 1")
     checks.at_least(order, "order", 1)
     levels, sides = [], []
     for points in (p, q):
@@ -175,10 +176,13 @@ def wasserstein_line(p: Points, q: Points, order: int = 1) -> float:
     return float((np.diff(edges) @ np.abs(at_p - at_q) ** order) ** (1 / order))
 
 
-def _same_space(p: Points, q: Points) -> Points:
+def _same_space(p: Points, q: Points) -> tuple[Array, Array]:
+    """The points of both, (n, d) and (m, d)."""
+    for name, points in (("p", p), ("q", q)):
+        checks.instance(points, Points, name, "Points.of(x, weights)")
     if p.x.shape[1] != q.x.shape[1]:
         raise InputError(f"the points have {p.x.shape[1]} and {q.x.shape[1]} coordinates: they must live in one space")
-    return q
+    return p.x, q.x
 
 
 def _scipy() -> tuple[Any, Any]:

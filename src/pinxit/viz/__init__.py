@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from pinxit.core.parts import part
+
 if TYPE_CHECKING:
     from pinxit.viz.charts import curves
     from pinxit.viz.comparisons import pairs, real_beside_fake
@@ -33,9 +35,9 @@ __all__ = ["animate", "curves", "grid", "interpolation", "manifold", "manifolds"
 
 
 def __getattr__(name: str) -> Any:
-    """The functions, imported when first asked for."""
+    """The functions and modules, imported when first asked for."""
     if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return part(__name__, name)
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
