@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from importlib.util import find_spec
 from types import ModuleType
 
 
-def part(package: str, name: str) -> ModuleType:
-    """The module `name` of `package`: what a package's own `__getattr__` returns, for `pinxit.theory.gaussians.kl` to be found.
+def parts(package: str) -> Callable[[str], ModuleType]:
+    """What a package takes for its `__getattr__`, for `pinxit.theory.gaussians.kl` to be found after `import pinxit`.
 
-    Raises:
-        AttributeError: there is no such module.
+    It raises AttributeError where `package` has no module of that name.
     """
-    if name.startswith("_") or find_spec(f"{package}.{name}") is None:
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
-    return importlib.import_module(f"{package}.{name}")
+
+    def part(name: str) -> ModuleType:
+        if name.startswith("_") or find_spec(f"{package}.{name}") is None:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return importlib.import_module(f"{package}.{name}")
+
+    return part

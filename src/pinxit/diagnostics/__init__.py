@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pinxit.core.parts import part
+from pinxit.core.parts import parts
 
 __all__ = ["causality"]
 
@@ -14,4 +14,4 @@ def __getattr__(name: str) -> Any:
         from pinxit.diagnostics.certificate import causality
 
         return causality
-    return part(__name__, name)
+    return parts(__name__)(name)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+from pinxit.core.parts import parts
 
-from pinxit.core.parts import part
-
-
-def __getattr__(name: str) -> ModuleType:
-    return part(__name__, name)
+__getattr__ = parts(__name__)

@@ -18,7 +18,9 @@ from typing import Any
 
 from pinxit.core.config import Config
 from pinxit.core.errors import InputError, near
-from pinxit.core.parts import part
+from pinxit.core.parts import parts
+
+__getattr__ = parts(__name__)
 
 _LIGHT = (
     "__future__", "typing", "collections", "enum", "math", "pydantic", "pinxit.core.config", "pinxit.core.errors",
@@ -35,10 +37,6 @@ class About:
     authors: str
     year: int
     link: str
-
-
-def __getattr__(name: str) -> ModuleType:
-    return part(__name__, name)
 
 
 def names() -> list[str]:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import ast
 import importlib
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from pinxit.core.errors import InputError, near
-from pinxit.core.parts import part
+from pinxit.core.parts import parts
 
 if TYPE_CHECKING:
     from pinxit.theory.chart import Result
+
+__getattr__ = parts(__name__)
 
 _FOLDER = Path(__file__).parent / "figures"
 
@@ -41,10 +42,6 @@ def figure(name: str, *, seed: int = 0) -> Result:
     stem = _path(name).stem
     module = importlib.import_module(f"pinxit.theory.figures.{stem}")
     return getattr(module, f"figure_{stem}")(seed=seed)
-
-
-def __getattr__(name: str) -> ModuleType:
-    return part(__name__, name)
 
 
 def _path(name: str) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from pinxit.core.parts import part
+from pinxit.core.parts import parts
 
 if TYPE_CHECKING:
     from pinxit.viz.charts import curves
@@ -37,7 +37,7 @@ __all__ = ["animate", "curves", "grid", "interpolation", "manifold", "manifolds"
 def __getattr__(name: str) -> Any:
     """The functions and modules, imported when first asked for."""
     if name not in _HOMES:
-        return part(__name__, name)
+        return parts(__name__)(name)
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
