@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 NAMES = (
-    "ring", "grid", "collapse", "stacked", "packing", "infogan", "conditional", "fair", "vanishing", "likelihood", "importance",
+    "ring", "grid", "collapse", "stacked", "infogan", "conditional", "fair", "vanishing", "likelihood", "importance",
     "density", "synthetic", "memorising", "duality",
 )  # fmt: skip
 

@@ -11,7 +11,6 @@ from pinxit.core.spec import Spec
 from pinxit.nn import backbones, norms
 
 BACKBONES = ("mlp", "dcgan", "resnet")
-NARROWER = {"discriminator_width": 2}
 NORMS = ("none", "batch", "layer", "spectral")
 
 
@@ -59,17 +58,6 @@ def test_without_batch_norm_a_score_is_of_its_sample_alone(backbone, normalisati
     x = noise(4, 1, 16, 16).double()
     other = torch.cat((x[:1], noise(3, 1, 16, 16, seed=1).double()))
     torch.testing.assert_close(network(x)[0], network(other)[0], rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("backbone", ["dcgan", "resnet"])
-@pytest.mark.parametrize("network", [backbones.score, lambda config, spec: backbones.Autoencoder(config, spec, 3).trunk])
-def test_the_discriminator_alone_may_be_narrower(backbone, network):
-    def shapes(net):
-        return {name: weight.shape for name, weight in net.state_dict().items()}
-
-    spec, wide, mixed, narrow = Spec(1, 16, 16), *(config(backbone=backbone, **c) for c in ({}, NARROWER, {"width": 2}))
-    assert shapes(network(mixed, spec)) == shapes(network(narrow, spec)) != shapes(network(wide, spec))
-    assert shapes(backbones.generator(mixed, spec)) == shapes(backbones.generator(wide, spec))
 
 
 def test_packs_are_judged_together():

@@ -35,8 +35,6 @@ class GANConfig(Config):
     """z ~ N(0, I), or U[-1, 1] in every dimension."""
     width: int = Field(64, ge=1)
     """dcgan: channels of the largest hidden map, doubled at each halving of the size; resnet: channels of every map."""
-    discriminator_width: int = Field(0, ge=0)
-    """dcgan, resnet: the same of the discriminator alone; 0 for `width`."""
     generator: tuple[int, ...] = (512, 512)
     """mlp: widths of the generator's hidden layers."""
     discriminator: tuple[int, ...] = (512, 512)

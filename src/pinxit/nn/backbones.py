@@ -48,11 +48,11 @@ def trunk(config: GANConfig, spec: Spec, *, extra: int = 0) -> nn.Module:
         spec: of the data.
         extra: channels that a sample carries besides its own (a condition, packed samples).
     """
-    spec, width = replace(spec, channels=spec.channels + extra), config.discriminator_width or config.width
+    spec = replace(spec, channels=spec.channels + extra)
     if config.backbone == "dcgan":
-        return DCGANTrunk(spec, width, normalisation=config.normalisation)
+        return DCGANTrunk(spec, config.width, normalisation=config.normalisation)
     if config.backbone == "resnet":
-        return ResNetTrunk(spec, width, normalisation=config.normalisation)
+        return ResNetTrunk(spec, config.width, normalisation=config.normalisation)
     return MLPTrunk(spec, config.discriminator, activation=config.activation, normalisation=config.normalisation)
 
 

@@ -51,8 +51,6 @@ class Config(GANConfig):
     """Dimensions of z (section 4.1)."""
     prior: Literal["normal", "uniform"] = "uniform"
     """Of z (section 4.1)."""
-    discriminator_width: int = Field(0, ge=0)
-    """dcgan, resnet: the same of the auto-encoder's encoder; 0 for `width`."""
     normalisation: Normalisation = "none"
     """Of the discriminator's encoder and decoder: none in the paper (section 3.5); the generator has none."""
     lr: float = Field(1e-4, gt=0)

@@ -59,8 +59,6 @@ class Config(GANConfig):
     """mlp: widths of the hidden layers of the generator, and of the decoder."""
     discriminator: tuple[int, ...] = (400,)
     """mlp: widths of the encoder's hidden layers."""
-    discriminator_width: int = Field(0, ge=0)
-    """dcgan, resnet: the same of the auto-encoder's encoder; 0 for `width`."""
     lr: float = Field(1e-3, gt=0)
     """Learning rate (section 4.1)."""
     betas: tuple[float, float] = (0.5, 0.999)
