@@ -53,7 +53,7 @@ EXPERIMENT = Experiment(
     f"""MNIST's first {FEW} training images, and all 60,000: `dcgan`, its preset `small` with {CONFIG}. Averaged weights. The
     health check as at the end of a run: 1,000 samples, copies sought among all training images, the discriminator's scores of
     training and of test images. `copies`: what {SAMPLES:,} samples say by themselves, in the features of a classifier of all
-    digits. What is flagged is the discriminator, which knows its {FEW} images by heart; the samples drawn are no copies of them.""",
+    digits. What is flagged is the discriminator, which knows its {FEW} images by heart; its samples are no copies.""",
     [
         Run(f"{name}-s{seed}", "dcgan", source, "small", seed, CONFIG)
         for name, source in (("few", f"mnist[:{FEW}]"), ("all", "mnist"))
