@@ -8,15 +8,14 @@ from experiments.conditional import SPECTRAL
 from experiments.harness import Bar, Experiment, Measured, Run
 
 PER_CLASS, K = 500, 5
-BITS = {"rounds": 15_000}
 RUNS = (
     Run("cvae-digits-s0", "cvae", "mnist", "small", 0),
-    Run("cvae-bits-digits-s0", "cvae", "mnist", "mnist", 0, BITS),
     Run("cvae-clothes-s0", "cvae", "fashion-mnist", "small", 0),
-    Run("cvae-bits-clothes-s0", "cvae", "fashion-mnist", "mnist", 0, BITS),
     Run("cgan-clothes-s0", "cgan", "fashion-mnist", "mnist", 0),
     Run("acgan-digits-s0", "acgan", "mnist", "small", 0, SPECTRAL),
 )
+WHY = "0.007 below, of means of two minutes' training; the CVAE of `likelihood`, of bits and with more rounds, has 0.9615"
+"""Of the bar that is missed."""
 
 
 def measure(model: Any, real: Any, run: Run) -> Measured:
@@ -59,11 +58,10 @@ def bars(results: list[Measured]) -> list[Bar]:
     """TS-1, TS-2 and TS-3."""
     by = {result["run"].removesuffix("-s0"): result for result in results}
     tstr = {name: row["tstr"] for name, row in by.items()}
-    digits, clothes = ({n: tstr[n] for n in (f"cvae-{what}", f"cvae-bits-{what}")} for what in ("digits", "clothes"))
     classes = {key: by["acgan-digits"][key] for key in ("trts", "recall of a class, mean", "recall of a class, least")}
     return [
-        Bar("TS-1 digits", "CVAE, its best run: TSTR >= 0.93", digits, max(digits.values()) >= 0.93),
-        Bar("TS-1 clothes", "CVAE, its best run: TSTR >= 0.75", clothes, max(clothes.values()) >= 0.75),
+        Bar("TS-1 digits", "CVAE: TSTR >= 0.93", tstr["cvae-digits"], tstr["cvae-digits"] >= 0.93, WHY),
+        Bar("TS-1 clothes", "CVAE: TSTR >= 0.75", tstr["cvae-clothes"], tstr["cvae-clothes"] >= 0.75),
         Bar("TS-2 clothes", "CGAN: TSTR >= 0.72", tstr["cgan-clothes"], tstr["cgan-clothes"] >= 0.72),
         Bar(
             "TS-3",
@@ -76,12 +74,11 @@ def bars(results: list[Measured]) -> list[Bar]:
 
 EXPERIMENT = Experiment(
     "synthetic",
-    f"""MNIST and Fashion-MNIST with labels. CVAE (`small`: dense, logistic decoder; `bits`: the preset `mnist`, a Bernoulli
-    decoder of bits drawn with the grey levels' probabilities; means as samples), CGAN (`mnist`: DCGAN's networks, spectral norms,
-    two-term; for digits see `conditional`) and ACGAN (as in `conditional`, spectral); averaged weights. Train on synthetic, test
-    on real: 55,000 drawn images train, 5,000 choose the epoch, the 10,000 test images are real; TRTS the other way round. Recall
-    of a class: k = {K}, {PER_CLASS} drawn images of a class against {PER_CLASS} test images of it, in a real classifier's
-    features; its floor: as many training images.""",
+    f"""MNIST and Fashion-MNIST with labels. CVAE (`small`: dense, logistic decoder, means as samples), CGAN (`mnist`: DCGAN's
+    networks, spectral norms, two-term; for digits see `conditional`) and ACGAN (as in `conditional`, spectral); averaged weights.
+    Train on synthetic, test on real: 55,000 drawn images train, 5,000 choose the epoch, the 10,000 test images are real; TRTS
+    the other way round. Recall of a class: k = {K}, {PER_CLASS} drawn images of a class against {PER_CLASS} test images of it, in
+    a real classifier's features; its floor: as many training images.""",
     RUNS,
     measure,
     bars,
