@@ -13,7 +13,7 @@ from pathlib import Path
 
 NAMES = (
     "ring", "grid", "collapse", "stacked", "infogan", "conditional", "fair", "vanishing", "likelihood", "importance",
-    "density", "synthetic", "memorising",
+    "density", "synthetic", "memorising", "duality",
 )  # fmt: skip
 
 
