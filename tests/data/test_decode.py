@@ -148,10 +148,10 @@ def test_a_colour_profile_is_followed_to_srgb(save: Save, name: str) -> None:
     assert abs(pixels(place, channels=1)[8, 8] - luma) <= 2, "grey is left as it is"
 
 
-@pytest.mark.parametrize("content", [profile(SRGB, b"sRGB"), profile(P3, b"sRGB"), b"damaged", profile(P3)[:300]])
-def test_a_profile_of_srgb_or_without_sense_changes_nothing(save: Save, noise: Callable[..., np.ndarray], content: bytes) -> None:
+def test_a_profile_of_srgb_or_without_sense_changes_nothing(save: Save, noise: Callable[..., np.ndarray]) -> None:
     given = noise(9, 9)
-    assert (pixels(save(Image.fromarray(given), icc_profile=content)) == given).all()
+    for content in (profile(SRGB, b"sRGB"), profile(P3, b"sRGB"), b"damaged", profile(P3)[:300]):
+        assert (pixels(save(Image.fromarray(given), icc_profile=content)) == given).all()
 
 
 def test_cmyk_is_converted(save: Save) -> None:
